@@ -1,0 +1,13 @@
+//! The shape of everything in admf that outlives the process.
+//!
+//! Bytes in, values out: no I/O, no unsafe, no opinion about when to write. Whatever two programs
+//! must agree on (events, segments, archives, bars files, manifests, result JSON) is defined here
+//! and nowhere else.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod event;
+pub mod result;
+pub mod units;
+
+pub use error::Error;

@@ -1,0 +1,3 @@
+//! The trace store: pools of mapped segments, rings, retention, archives.
+
+pub mod retention;

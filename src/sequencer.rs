@@ -1,0 +1,99 @@
+//! Phases and their windows.
+
+use crate::container::ContainerRules;
+use std::path::PathBuf;
+
+/// Where results of a phase go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultsStorage {
+    /// Archive files and JSON.
+    Disk,
+    /// A planned table; only the aggregate and the summary are written.
+    Memory,
+}
+
+/// Whether a JSON per container is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerResults {
+    /// JSON up to 1,000 containers, archive beyond.
+    Auto,
+    /// Always.
+    Json,
+    /// Never; the tools make them from the archive.
+    Archive,
+}
+
+/// What indicators see of the bars before a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Warmup {
+    /// Every bar of the data before it.
+    History,
+    /// Nothing.
+    None,
+}
+
+/// Data of one symbol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SymbolData {
+    /// Symbol.
+    pub symbol: String,
+    /// CSV, Parquet or bars file.
+    pub path: PathBuf,
+}
+
+/// Where training ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Split {
+    /// So much of the bars (0 to 1, exclusive) is training.
+    Ratio(f64),
+    /// Training ends with the last bar of this UTC time (exclusive, nanoseconds).
+    TrainEnd(i64),
+}
+
+/// Which bars of the data a phase trades on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Window {
+    /// All.
+    All,
+    /// Those before the split.
+    Train(Split),
+    /// Those after the split.
+    Test(Split),
+}
+
+/// Which parameter sets a phase runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Candidates {
+    /// The whole parameter space.
+    Space,
+    /// The best of another phase.
+    BestOf {
+        /// Name of the earlier phase.
+        phase: String,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// One phase of a workflow, checked, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Name, also of its folder.
+    pub name: String,
+    /// Window of the data.
+    pub window: Window,
+    /// Parameter sets.
+    pub candidates: Candidates,
+    /// Rules of its containers.
+    pub container: ContainerRules,
+    /// Objective, one of the metric names; larger is better.
+    pub objective: String,
+    /// How many best containers are reported and handed over.
+    pub top_n: u64,
+    /// Storage of results.
+    pub results_storage: ResultsStorage,
+    /// JSON per container.
+    pub container_results: ContainerResults,
+    /// Warm-up of indicators.
+    pub warmup: Warmup,
+}
