@@ -4,9 +4,12 @@
 pub mod container;
 pub mod error;
 pub mod execution;
+pub mod features;
 pub mod market;
+pub mod metrics;
 pub mod portfolio;
 pub mod segment;
 pub mod sequencer;
+pub mod strategy;
 
 pub use error::{Error, Result};

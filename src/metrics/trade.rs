@@ -1,0 +1,31 @@
+//! Trade metrics: a fold over POSITION_CLOSE.
+
+use admf_formats::event::PositionClose;
+use admf_formats::result::TradeTotals;
+
+/// Folds closed trades, in order of closing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TradeFold(TradeTotals);
+
+impl TradeFold {
+    /// One more closed trade.
+    #[inline]
+    pub fn close(&mut self, trade: &PositionClose) {
+        let totals = &mut self.0;
+        totals.trades += 1;
+        totals.pnl += trade.pnl;
+        totals.commission += trade.commission;
+        if trade.pnl > 0.0 {
+            totals.winning += 1;
+            totals.gross_profit += trade.pnl;
+        } else if trade.pnl < 0.0 {
+            totals.losing += 1;
+            totals.gross_loss -= trade.pnl;
+        }
+    }
+
+    /// What was folded so far.
+    pub const fn totals(&self) -> &TradeTotals {
+        &self.0
+    }
+}

@@ -1,0 +1,98 @@
+//! Strategies of a value against bands: levels, not crosses.
+
+use super::masks::{above, above_level, below_level};
+use super::{Columns, Masks, Strategy};
+use crate::features::Feature;
+use crate::portfolio::Direction;
+
+/// Buys oversold, sells overbought.
+pub(super) struct Rsi;
+
+impl Strategy for Rsi {
+    fn name(&self) -> &'static str {
+        "rsi_bands"
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["period", "oversold", "overbought"]
+    }
+
+    fn features(&self, p: &[f64]) -> Vec<Feature> {
+        vec![Feature::Rsi(p[0] as u32)]
+    }
+
+    fn masks(&self, p: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+        let oversold = below_level(columns.feature(0).now(), p[1]);
+        let overbought = above_level(columns.feature(0).now(), p[2]);
+        *masks = Masks {
+            enter_long: oversold,
+            exit_long: overbought,
+            enter_short: overbought,
+            exit_short: oversold,
+        };
+    }
+}
+
+/// Buys below the lower Bollinger band, leaves above the middle; short mirrored.
+pub(super) struct Bollinger;
+
+impl Strategy for Bollinger {
+    fn name(&self) -> &'static str {
+        "bollinger_bands"
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["period", "std_dev"]
+    }
+
+    fn features(&self, p: &[f64]) -> Vec<Feature> {
+        let period = p[0] as u32;
+        vec![Feature::Bollinger(period, -p[1]), Feature::Sma(period), Feature::Bollinger(period, p[1])]
+    }
+
+    fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+        let close = columns.close().now();
+        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which).now());
+        *masks = Masks {
+            enter_long: above(lower, close),
+            exit_long: above(close, middle),
+            enter_short: above(close, upper),
+            exit_short: above(middle, close),
+        };
+    }
+}
+
+/// Buys a close above the highest high of `entry` bars, leaves below the lowest low of `exit`
+/// bars; short mirrored. The current bar is not part of either.
+pub(super) struct Donchian;
+
+impl Strategy for Donchian {
+    fn name(&self) -> &'static str {
+        "donchian_breakout"
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["entry", "exit"]
+    }
+
+    fn features(&self, p: &[f64]) -> Vec<Feature> {
+        let (entry, exit) = (p[0] as u32, p[1] as u32);
+        vec![
+            Feature::DonchianHigh(entry),
+            Feature::DonchianLow(exit),
+            Feature::DonchianLow(entry),
+            Feature::DonchianHigh(exit),
+        ]
+    }
+
+    fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+        let close = columns.close().now();
+        let band = |which| columns.feature(which).now();
+        *masks = Masks {
+            enter_long: above(close, band(0)),
+            exit_long: above(band(1), close),
+            enter_short: above(band(2), close),
+            exit_short: above(close, band(3)),
+        };
+    }
+}

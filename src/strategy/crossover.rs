@@ -1,0 +1,52 @@
+//! Crossovers of two lines: up is long (or cover), down is out (or short).
+
+use super::masks::crosses;
+use super::{Columns, Masks, Strategy};
+use crate::features::Feature;
+use crate::portfolio::Direction;
+
+fn cross_masks(columns: &Columns<'_>, masks: &mut Masks) {
+    let (up, down) = crosses(columns.feature(0), columns.feature(1));
+    *masks = Masks { enter_long: up, exit_long: down, enter_short: down, exit_short: up };
+}
+
+macro_rules! crossover {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $parameters:expr, |$p:ident| $features:expr) => {
+        $(#[$doc])*
+        pub(super) struct $type;
+
+        impl Strategy for $type {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn parameters(&self) -> &'static [&'static str] {
+                &$parameters
+            }
+
+            fn features(&self, $p: &[f64]) -> Vec<Feature> {
+                $features.to_vec()
+            }
+
+            fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+                cross_masks(columns, masks);
+            }
+        }
+    };
+}
+
+crossover!(
+    /// Simple moving averages of the close.
+    Sma, "sma_crossover", ["fast", "slow"], |p| [Feature::Sma(p[0] as u32), Feature::Sma(p[1] as u32)]
+);
+crossover!(
+    /// Exponential moving averages of the close.
+    Ema, "ema_crossover", ["fast", "slow"], |p| [Feature::Ema(p[0] as u32), Feature::Ema(p[1] as u32)]
+);
+crossover!(
+    /// The MACD line and its signal line.
+    Macd, "macd_crossover", ["fast", "slow", "signal"], |p| [
+        Feature::Macd(p[0] as u32, p[1] as u32),
+        Feature::MacdSignal(p[0] as u32, p[1] as u32, p[2] as u32),
+    ]
+);
