@@ -89,8 +89,13 @@ impl Stops {
         if rules.stop_loss.is_none() && rules.take_profit.is_none() {
             return None;
         }
-        let level = |part: Option<f64>, away: f64| part.map_or(away * f64::INFINITY, |part| close * (1.0 + away * part));
-        Some(Stops { loss: level(rules.stop_loss, -sign), profit: level(rules.take_profit, sign) })
+        let level = |part: Option<f64>, away: f64| {
+            part.map_or(away * f64::INFINITY, |part| close * (1.0 + away * part))
+        };
+        Some(Stops {
+            loss: level(rules.stop_loss, -sign),
+            profit: level(rules.take_profit, sign),
+        })
     }
 
     /// Whether the bar reaches a level, and the price there: a gap fills at the open.

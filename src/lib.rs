@@ -7,9 +7,11 @@ pub mod execution;
 pub mod features;
 pub mod market;
 pub mod metrics;
+pub mod oracle;
 pub mod portfolio;
 pub mod segment;
 pub mod sequencer;
 pub mod strategy;
+pub mod topology;
 
 pub use error::{Error, Result};

@@ -1,1 +1,3 @@
+//! The `admf` program.
+
 fn main() {}

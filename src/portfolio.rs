@@ -53,22 +53,39 @@ impl PortfolioRules {
     ///
     /// Errors: [`Reason::InsufficientCash`] where a fixed quantity or amount costs more than there
     /// is, [`Reason::ZeroQuantity`] where nothing can be bought.
-    pub fn entry_units(&self, cash: f64, price: f64, commission: Commission) -> Result<f64, Reason> {
+    pub fn entry_units(
+        &self,
+        cash: f64,
+        price: f64,
+        commission: Commission,
+    ) -> Result<f64, Reason> {
         let (unit_cost, fixed_cost) = commission.unit_and_fixed_cost(price);
         let spend = match self.sizing {
             Sizing::FractionOfEquity(fraction) => cash * fraction,
             Sizing::Cash(amount) => amount,
             Sizing::Quantity(units) => {
                 let cost = units * unit_cost + fixed_cost;
-                return if cost <= cash { Ok(units) } else { Err(Reason::InsufficientCash) };
+                return if cost <= cash {
+                    Ok(units)
+                } else {
+                    Err(Reason::InsufficientCash)
+                };
             }
         };
         if spend > cash {
             return Err(Reason::InsufficientCash);
         }
         let spend = spend - fixed_cost;
-        let units = if self.whole_units { floor_divide(spend, unit_cost) } else { spend / unit_cost };
-        if units > 0.0 { Ok(units) } else { Err(Reason::ZeroQuantity) }
+        let units = if self.whole_units {
+            floor_divide(spend, unit_cost)
+        } else {
+            spend / unit_cost
+        };
+        if units > 0.0 {
+            Ok(units)
+        } else {
+            Err(Reason::ZeroQuantity)
+        }
     }
 }
 

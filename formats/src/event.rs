@@ -138,7 +138,9 @@ impl EventSet {
 
     /// The selected kinds, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = EventKind> {
-        EventKind::ALL.into_iter().filter(move |kind| self.contains(*kind))
+        EventKind::ALL
+            .into_iter()
+            .filter(move |kind| self.contains(*kind))
     }
 }
 
@@ -563,14 +565,21 @@ mod tests {
         }
         assert_eq!(EventKind::from_number(0), None);
         assert_eq!(EventKind::from_number(17), None);
-        assert_eq!(EventKind::from_name("POSITION_CLOSED"), Some(EventKind::PositionClose));
+        assert_eq!(
+            EventKind::from_name("POSITION_CLOSED"),
+            Some(EventKind::PositionClose)
+        );
         assert_eq!(EventSet::ALL.iter().count(), EventKind::ALL.len());
     }
 
     #[test]
     fn fields_lie_without_holes_and_fill_the_payload() {
         for kind in EventKind::ALL {
-            let bytes: usize = kind.payload_fields().iter().map(|(_, field)| field.bytes()).sum();
+            let bytes: usize = kind
+                .payload_fields()
+                .iter()
+                .map(|(_, field)| field.bytes())
+                .sum();
             assert_eq!(bytes, kind.payload_bytes(), "{}", kind.name());
         }
     }
@@ -604,7 +613,11 @@ mod tests {
 
     #[test]
     fn a_payload_of_the_wrong_size_is_an_error() {
-        let order = Order { qty: F64_NULL, limit_price: F64_NULL, stop_price: F64_NULL };
+        let order = Order {
+            qty: F64_NULL,
+            limit_price: F64_NULL,
+            stop_price: F64_NULL,
+        };
         let mut bytes = [0_u8; 24];
         order.write(&mut bytes);
         assert!(AnyPayload::read(EventKind::Order, &bytes[..16]).is_err());

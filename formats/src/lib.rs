@@ -5,6 +5,7 @@
 //! and nowhere else.
 #![forbid(unsafe_code)]
 
+pub mod bars;
 pub mod error;
 pub mod event;
 pub mod result;

@@ -138,9 +138,8 @@ impl ResultRecord {
 
     /// Reads back what [`ResultRecord::write`] wrote, checked. `bytes` must be 8-aligned.
     pub fn read(bytes: &[u8]) -> Result<ResultRecord, Error> {
-        let archived =
-            rkyv::api::low::access::<ArchivedResultRecord, rkyv::rancor::Failure>(bytes)
-                .map_err(|_| Error::Result { bytes: bytes.len() })?;
+        let archived = rkyv::api::low::access::<ArchivedResultRecord, rkyv::rancor::Failure>(bytes)
+            .map_err(|_| Error::Result { bytes: bytes.len() })?;
         rkyv::api::low::deserialize::<ResultRecord, rkyv::rancor::Failure>(archived)
             .map_err(|_| Error::Result { bytes: bytes.len() })
     }

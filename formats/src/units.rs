@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn times_are_written_in_utc_and_null_is_no_time() {
         assert_eq!(rfc3339(0).as_deref(), Some("1970-01-01T00:00:00Z"));
-        assert_eq!(rfc3339(1_500_000_000).as_deref(), Some("1970-01-01T00:00:01.5Z"));
+        assert_eq!(
+            rfc3339(1_500_000_000).as_deref(),
+            Some("1970-01-01T00:00:01.5Z")
+        );
         assert_eq!(rfc3339(TS_NULL), None);
     }
 

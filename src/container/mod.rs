@@ -36,7 +36,11 @@ pub struct ContainerRules {
 impl ContainerRules {
     /// How equity is folded under these rules.
     pub fn equity_path(&self) -> EquityPath {
-        if self.portfolio.is_all_in() { EquityPath::AllIn } else { EquityPath::PerBar }
+        if self.portfolio.is_all_in() {
+            EquityPath::AllIn
+        } else {
+            EquityPath::PerBar
+        }
     }
 }
 
@@ -145,7 +149,13 @@ impl Container {
 
     /// Lives through one block. Blocks come in order; those without a bar of the span are ignored.
     #[inline]
-    pub fn run_block<S: Sink>(&mut self, rules: &ContainerRules, masks: &Masks, block: BlockView<'_>, sink: &mut S) {
+    pub fn run_block<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        masks: &Masks,
+        block: BlockView<'_>,
+        sink: &mut S,
+    ) {
         let start = block.bars.first_bar;
         let first = self.span.first.max(start);
         let end = self.span.end.min(start + block.bars.bars as u64);
@@ -153,30 +163,72 @@ impl Container {
             return;
         }
         self.announce(rules, block, first, end, sink);
-        let mut at = self.run_bars(rules, masks, block, first, end, sink);
+        self.run_bars(rules, masks, block, first, end, sink);
         if self.span.end == end {
-            at = self.finish(rules, block, at, sink);
+            self.finish(rules, block, end, sink);
         }
-        self.fold_to(block, at.max(end));
+        self.fold_to(block, end);
         if self.span.end == end {
             let (equity, events) = (self.equity.equity(), self.sequence + 1);
-            self.emit(sink, block.bars, end - 1, 0, 0, Side::Flat, &event::SystemStop { equity, events });
+            self.emit(
+                sink,
+                block.bars,
+                end - 1,
+                0,
+                0,
+                Side::Flat,
+                &event::SystemStop { equity, events },
+            );
         }
     }
 
     /// SYSTEM_START before the first bar; BAR and FEATURES for the block's bars.
-    fn announce<S: Sink>(&mut self, rules: &ContainerRules, block: BlockView<'_>, first: u64, end: u64, sink: &mut S) {
+    fn announce<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        block: BlockView<'_>,
+        first: u64,
+        end: u64,
+        sink: &mut S,
+    ) {
         if self.sequence == 0 {
             let capital = rules.portfolio.initial_capital;
             let bars = self.span.end - self.span.first;
-            let start = self.emit(sink, block.bars, first, 0, 0, Side::Flat, &event::SystemStart { capital, bars });
-            let update = event::PortfolioUpdate { units: 0.0, cash: capital, equity: capital };
+            let start = self.emit(
+                sink,
+                block.bars,
+                first,
+                0,
+                0,
+                Side::Flat,
+                &event::SystemStart { capital, bars },
+            );
+            let update = event::PortfolioUpdate {
+                units: 0.0,
+                cash: capital,
+                equity: capital,
+            };
             self.emit(sink, block.bars, first, 0, start, Side::Flat, &update);
         }
         let bars = end - first;
-        let bar = self.emit(sink, block.bars, first, 0, 0, Side::Flat, &event::Bar { bars });
-        self.features_sequence =
-            self.emit(sink, block.bars, first, 0, bar, Side::Flat, &event::Features { bars });
+        let bar = self.emit(
+            sink,
+            block.bars,
+            first,
+            0,
+            0,
+            Side::Flat,
+            &event::Bar { bars },
+        );
+        self.features_sequence = self.emit(
+            sink,
+            block.bars,
+            first,
+            0,
+            bar,
+            Side::Flat,
+            &event::Features { bars },
+        );
     }
 
     /// Decisions, fills and stops of the bars `first..end`, all in this block.
@@ -189,7 +241,7 @@ impl Container {
         first: u64,
         end: u64,
         sink: &mut S,
-    ) -> u64 {
+    ) {
         let start = block.bars.first_bar;
         if self.pending.is_some() {
             self.fill(rules, block, first, sink);
@@ -197,12 +249,15 @@ impl Container {
         // The next bar that may decide; stops are tested from `stop_from` on.
         let mut from = first;
         loop {
-            let wanted = self.next_decision(rules, masks, start, from.max(self.first_decision), end);
+            let wanted =
+                self.next_decision(rules, masks, start, from.max(self.first_decision), end);
             let until = wanted.map_or(end, |(bar, _)| bar + 1);
             if let Some(stopped) = self.test_stops(rules, block, from, until, sink) {
                 from = stopped;
                 // A decision on the close of the very bar of the stop sees the flat position.
-                if let Some((bar, target)) = self.next_decision(rules, masks, start, from.max(self.first_decision), from + 1) {
+                if let Some((bar, target)) =
+                    self.next_decision(rules, masks, start, from.max(self.first_decision), from + 1)
+                {
                     from = self.decide(rules, block, bar, target, end, sink);
                 } else {
                     from += 1;
@@ -210,10 +265,10 @@ impl Container {
             } else if let Some((bar, target)) = wanted {
                 from = self.decide(rules, block, bar, target, end, sink);
             } else {
-                return end;
+                return;
             }
             if from >= end {
-                return end;
+                return;
             }
         }
     }
@@ -238,19 +293,37 @@ impl Container {
 
     /// The first bar in `from..end` on which the strategy wants another position than the one held.
     #[inline]
-    fn next_decision(&self, rules: &ContainerRules, masks: &Masks, start: u64, from: u64, end: u64) -> Option<(u64, f64)> {
+    fn next_decision(
+        &self,
+        rules: &ContainerRules,
+        masks: &Masks,
+        start: u64,
+        from: u64,
+        end: u64,
+    ) -> Option<(u64, f64)> {
         if from >= end {
             return None;
         }
-        let held = self.position.as_ref().map_or(0.0, |position| position.units.signum());
+        let held = self
+            .position
+            .as_ref()
+            .map_or(0.0, |position| position.units.signum());
         let direction = rules.portfolio.direction;
         let may_long = direction != Direction::ShortOnly;
         let may_short = direction != Direction::LongOnly;
         let (mut at, end) = ((from - start) as usize, (end - start) as usize);
         while at < end {
             let word = at / 64;
-            let long = if may_long && held <= 0.0 { masks.enter_long[word] } else { 0 };
-            let short = if may_short && held >= 0.0 { masks.enter_short[word] } else { 0 };
+            let long = if may_long && held <= 0.0 {
+                masks.enter_long[word]
+            } else {
+                0
+            };
+            let short = if may_short && held >= 0.0 {
+                masks.enter_short[word]
+            } else {
+                0
+            };
             let leave = if held > 0.0 {
                 masks.exit_long[word]
             } else if held < 0.0 {
@@ -285,13 +358,21 @@ impl Container {
     fn fold_to(&mut self, block: BlockView<'_>, bar: u64) {
         let start = block.bars.first_bar;
         let (first, end) = ((self.folded - start) as usize, (bar - start) as usize);
-        self.equity.fold(first, end, &block.bars.close[..block.bars.bars], block.figures);
+        self.equity.fold(
+            first,
+            end,
+            &block.bars.close[..block.bars.bars],
+            block.figures,
+        );
         self.folded = bar;
     }
 
     /// Tells an event of `bar` and gives its sequence number.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "what every event has, spelled out once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what every event has, spelled out once"
+    )]
     fn emit<S: Sink, P: Payload>(
         &mut self,
         sink: &mut S,
@@ -303,11 +384,22 @@ impl Container {
         payload: &P,
     ) -> u64 {
         let ts_ns = bars.ts_ns[(bar - bars.first_bar) as usize];
-        self.tell(sink, ts_ns, bar as u32, trade, cause, (side as u8, 0), payload)
+        self.tell(
+            sink,
+            ts_ns,
+            bar as u32,
+            trade,
+            cause,
+            (side as u8, 0),
+            payload,
+        )
     }
 
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "what every event has, spelled out once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what every event has, spelled out once"
+    )]
     fn tell<S: Sink, P: Payload>(
         &mut self,
         sink: &mut S,
@@ -320,8 +412,21 @@ impl Container {
     ) -> u64 {
         self.sequence += 1;
         if sink.wants(P::KIND) {
-            let cause_back = if cause == 0 { 0 } else { (self.sequence - cause) as u32 };
-            let stamp = Stamp { sequence: self.sequence, ts_ns, trade, bar, cause_back, symbol: self.symbol, code, detail };
+            let cause_back = if cause == 0 {
+                0
+            } else {
+                (self.sequence - cause) as u32
+            };
+            let stamp = Stamp {
+                sequence: self.sequence,
+                ts_ns,
+                trade,
+                bar,
+                cause_back,
+                symbol: self.symbol,
+                code,
+                detail,
+            };
             sink.emit(&stamp, payload);
         }
         self.sequence
@@ -332,7 +437,15 @@ impl Container {
         let value = self.equity.equity();
         let last = bars.bars.saturating_sub(1);
         let (ts_ns, bar) = (bars.ts_ns[last], bars.first_bar as u32 + last as u32);
-        self.tell(sink, ts_ns, bar, 0, 0, (0, reason as u8), &event::Error { value });
+        self.tell(
+            sink,
+            ts_ns,
+            bar,
+            0,
+            0,
+            (0, reason as u8),
+            &event::Error { value },
+        );
     }
 
     /// The result, when the container is destroyed.

@@ -20,7 +20,9 @@ impl Column {
     /// Values of the block's bars.
     #[inline(always)]
     pub fn now(&self) -> &[f64; QUANTUM_BARS] {
-        self.0.last_chunk().expect("a column is longer than a quantum")
+        self.0
+            .last_chunk()
+            .expect("a column is longer than a quantum")
     }
 
     /// Values one bar earlier: `before()[k]` belongs to the bar before bar k.
@@ -43,7 +45,11 @@ pub struct FeatureColumns {
 impl FeatureColumns {
     /// Room for these features, without repetition.
     pub fn new(features: Vec<Feature>) -> FeatureColumns {
-        let lookback = features.iter().map(|feature| feature.lookback()).max().unwrap_or(0);
+        let lookback = features
+            .iter()
+            .map(|feature| feature.lookback())
+            .max()
+            .unwrap_or(0);
         FeatureColumns {
             carries: vec![Carry::default(); features.len()],
             columns: features.iter().map(|_| Column::new()).collect(),
@@ -55,13 +61,20 @@ impl FeatureColumns {
 
     /// Bytes on the heap for so many features of this lookback at most.
     pub const fn bytes(features: usize, lookback: usize) -> usize {
-        let each = size_of::<Feature>() + size_of::<Carry>() + size_of::<Column>() + 8 * (LEAD + QUANTUM_BARS);
+        let each = size_of::<Feature>()
+            + size_of::<Carry>()
+            + size_of::<Column>()
+            + 8 * (LEAD + QUANTUM_BARS);
         (features + 1) * each + History::bytes(lookback)
     }
 
     /// Bars that the features look back on at most.
     pub fn lookback(features: &[Feature]) -> usize {
-        features.iter().map(|feature| feature.lookback()).max().unwrap_or(0)
+        features
+            .iter()
+            .map(|feature| feature.lookback())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Computes the next block; bars before offset `from` do not exist for the features.
@@ -70,9 +83,20 @@ impl FeatureColumns {
         let shift = |column: &mut Column| column.0[LEAD - 1] = column.0[LEAD + QUANTUM_BARS - 1];
         shift(&mut self.close);
         self.close.0[LEAD..LEAD + block.bars].copy_from_slice(&block.close[..block.bars]);
-        for ((feature, carry), column) in self.features.iter().zip(&mut self.carries).zip(&mut self.columns) {
+        for ((feature, carry), column) in self
+            .features
+            .iter()
+            .zip(&mut self.carries)
+            .zip(&mut self.columns)
+        {
             shift(column);
-            compute(*feature, carry, &self.history, from, &mut column.0[LEAD..LEAD + block.bars]);
+            compute(
+                *feature,
+                carry,
+                &self.history,
+                from,
+                &mut column.0[LEAD..LEAD + block.bars],
+            );
         }
     }
 

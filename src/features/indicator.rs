@@ -58,12 +58,21 @@ pub(super) struct Carry {
 }
 
 /// Computes bars `from..bars` of the block that `history` took last.
-pub(super) fn compute(feature: Feature, carry: &mut Carry, history: &History, from: usize, into: &mut [f64]) {
+pub(super) fn compute(
+    feature: Feature,
+    carry: &mut Carry,
+    history: &History,
+    from: usize,
+    into: &mut [f64],
+) {
     let origin = history.origin();
     let close = &history.close[origin..];
     let first_defined = feature.first_defined();
     let seen = carry.seen;
-    let (defined, bars) = (|k: usize| seen + (k - from) as u64 >= first_defined, into.len());
+    let (defined, bars) = (
+        |k: usize| seen + (k - from) as u64 >= first_defined,
+        into.len(),
+    );
     into[..from].fill(f64::NAN);
     match feature {
         Feature::Sma(n) => {
@@ -78,7 +87,11 @@ pub(super) fn compute(feature: Feature, carry: &mut Carry, history: &History, fr
             for k in from..bars {
                 carry.values[0] = ema(carry.values[0], close[k], n, carry.seen == 0);
                 carry.seen += 1;
-                into[k] = if defined(k) { carry.values[0] } else { f64::NAN };
+                into[k] = if defined(k) {
+                    carry.values[0]
+                } else {
+                    f64::NAN
+                };
             }
             return;
         }
@@ -110,7 +123,9 @@ pub(super) fn compute(feature: Feature, carry: &mut Carry, history: &History, fr
                 into[k] = if defined(k) {
                     let mean = history.window_sum(k, window) / f64::from(n);
                     let closes = &history.close[origin + k + 1 - window..=origin + k];
-                    let squares = closes.iter().fold(0.0, |sum, c| sum + (c - mean) * (c - mean));
+                    let squares = closes
+                        .iter()
+                        .fold(0.0, |sum, c| sum + (c - mean) * (c - mean));
                     mean + width * (squares / f64::from(n)).sqrt()
                 } else {
                     f64::NAN
@@ -140,7 +155,11 @@ fn first_defined_offset(seen: u64, first_defined: u64, from: usize, bars: usize)
 #[inline(always)]
 fn ema(previous: f64, value: f64, n: u32, first: bool) -> f64 {
     let alpha = 2.0 / (f64::from(n) + 1.0);
-    if first { value } else { previous + alpha * (value - previous) }
+    if first {
+        value
+    } else {
+        previous + alpha * (value - previous)
+    }
 }
 
 /// `values` are the average gain and the average loss.

@@ -1,5 +1,20 @@
 //! Market data: bars in, blocks of bars out.
 
+mod bars_file;
+mod cache;
+mod csv_source;
+mod import;
+#[cfg(feature = "parquet")]
+mod parquet_source;
+mod synth;
+mod time;
+
+pub use bars_file::{Bar, BarsFile, BarsWriter};
+pub use cache::open_bars;
+pub use import::{BarLabel, ImportOptions, ImportSummary, import};
+pub use synth::synth;
+
+use admf_formats::bars::CHUNK_BYTES;
 use admf_formats::units::QUANTUM_BARS;
 
 /// One quantum of bars as columns; reused for every block.
@@ -24,6 +39,8 @@ pub struct BarBlock {
     pub close: Box<[f64; QUANTUM_BARS]>,
     /// Volumes.
     pub volume: Box<[f64; QUANTUM_BARS]>,
+    /// The chunk as it lies in the file.
+    scratch: Box<[u8; CHUNK_BYTES]>,
 }
 
 impl BarBlock {
@@ -39,6 +56,7 @@ impl BarBlock {
             low: column(),
             close: column(),
             volume: column(),
+            scratch: Box::new([0; CHUNK_BYTES]),
         }
     }
 }

@@ -21,7 +21,11 @@ pub struct Extent {
 
 impl Extent {
     const fn of(close: f64) -> Extent {
-        Extent { min: close, max: close, drawdown: 0.0 }
+        Extent {
+            min: close,
+            max: close,
+            drawdown: 0.0,
+        }
     }
 
     /// The run made of this one and the one right after it.
@@ -56,22 +60,35 @@ impl BlockFigures {
     }
 
     /// Bytes on the heap.
-    pub const BYTES: usize = size_of::<[[f64; 3]; QUANTUM_BARS + 1]>()
-        + size_of::<[[Extent; QUANTUM_BARS]; LEVELS]>();
+    pub const BYTES: usize =
+        size_of::<[[f64; 3]; QUANTUM_BARS + 1]>() + size_of::<[[Extent; QUANTUM_BARS]; LEVELS]>();
 
     /// Forgets the bar before the next block: the series starts anew.
     pub fn restart(&mut self) {
         self.previous_close = f64::NAN;
     }
 
+    /// Passes over a block that no container trades on.
+    pub fn skip(&mut self, closes: &[f64]) {
+        self.previous_close = closes.last().copied().unwrap_or(self.previous_close);
+    }
+
     /// Builds the figures of the block that follows the last one.
     pub fn build(&mut self, closes: &[f64]) {
         let mut sums = [0.0_f64; 3];
-        let mut previous = if self.previous_close.is_nan() { closes[0] } else { self.previous_close };
+        let mut previous = if self.previous_close.is_nan() {
+            closes[0]
+        } else {
+            self.previous_close
+        };
         for (at, &close) in closes.iter().enumerate() {
             let change = close / previous - 1.0;
             let down = change.min(0.0);
-            sums = [sums[0] + change, sums[1] + change * change, sums[2] + down * down];
+            sums = [
+                sums[0] + change,
+                sums[1] + change * change,
+                sums[2] + down * down,
+            ];
             self.returns[at + 1] = sums;
             previous = close;
         }

@@ -39,7 +39,12 @@ impl EquityFold {
     pub fn new(path: EquityPath, capital: f64) -> EquityFold {
         EquityFold {
             path,
-            totals: EquityTotals { initial: capital, last: capital, peak: capital, ..EquityTotals::default() },
+            totals: EquityTotals {
+                initial: capital,
+                last: capital,
+                peak: capital,
+                ..EquityTotals::default()
+            },
             cash: capital,
             previous: capital,
             changed: false,
@@ -67,7 +72,10 @@ impl EquityFold {
 
     /// What was folded so far.
     pub fn totals(&self) -> EquityTotals {
-        EquityTotals { last: self.previous, ..self.totals }
+        EquityTotals {
+            last: self.previous,
+            ..self.totals
+        }
     }
 
     /// Folds the bars of the block from offset `first` up to but without `end`.
@@ -135,8 +143,11 @@ impl EquityFold {
         // lowest close against the peak before it.
         let extent = figures.extent(first, end - 1, closes);
         let under_peak = 1.0 - units * extent.min / self.totals.peak;
-        self.totals.drawdown_max =
-            self.totals.drawdown_max.max(extent.drawdown).max(under_peak);
+        self.totals.drawdown_max = self
+            .totals
+            .drawdown_max
+            .max(extent.drawdown)
+            .max(under_peak);
         self.totals.peak = self.totals.peak.max(units * extent.max);
         self.previous = units * closes[end - 1];
     }
@@ -181,7 +192,10 @@ mod tests {
     fn brute(equity: &[f64], capital: f64) -> (f64, f64, f64, f64) {
         let mut before = vec![capital];
         before.extend(equity);
-        let returns: Vec<f64> = before.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
+        let returns: Vec<f64> = before
+            .windows(2)
+            .map(|pair| pair[1] / pair[0] - 1.0)
+            .collect();
         let mut peak = capital;
         let mut drawdown = 0.0_f64;
         for &value in equity {

@@ -47,7 +47,11 @@ impl Strategy for Bollinger {
 
     fn features(&self, p: &[f64]) -> Vec<Feature> {
         let period = p[0] as u32;
-        vec![Feature::Bollinger(period, -p[1]), Feature::Sma(period), Feature::Bollinger(period, p[1])]
+        vec![
+            Feature::Bollinger(period, -p[1]),
+            Feature::Sma(period),
+            Feature::Bollinger(period, p[1]),
+        ]
     }
 
     fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {

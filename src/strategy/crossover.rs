@@ -7,7 +7,12 @@ use crate::portfolio::Direction;
 
 fn cross_masks(columns: &Columns<'_>, masks: &mut Masks) {
     let (up, down) = crosses(columns.feature(0), columns.feature(1));
-    *masks = Masks { enter_long: up, exit_long: down, enter_short: down, exit_short: up };
+    *masks = Masks {
+        enter_long: up,
+        exit_long: down,
+        enter_short: down,
+        exit_short: up,
+    };
 }
 
 macro_rules! crossover {

@@ -24,9 +24,12 @@ pub struct Masks {
 
 /// Bits where `a > b`; a NaN on either side gives 0.
 #[inline]
-pub fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
+pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
     let mut mask = [0; WORDS];
-    for (word, (a, b)) in mask.iter_mut().zip(a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0)) {
+    for (word, (a, b)) in mask
+        .iter_mut()
+        .zip(a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0))
+    {
         for bit in 0..64 {
             *word |= u64::from(a[bit] > b[bit]) << bit;
         }
@@ -36,20 +39,20 @@ pub fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
 
 /// Bits where `a > level`.
 #[inline]
-pub fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
     above(a, &[level; QUANTUM_BARS])
 }
 
 /// Bits where `a < level`.
 #[inline]
-pub fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+pub(super) fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
     above(&[level; QUANTUM_BARS], a)
 }
 
 /// Bars on which `a` crosses above `b` and those on which it crosses below, both strictly: a touch
 /// with exact equality is no cross.
 #[inline]
-pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
+pub(super) fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
     let over = above(a.now(), b.now());
     let mut before = a.before()[0] > b.before()[0];
     let (mut up, mut down) = ([0; WORDS], [0; WORDS]);

@@ -7,7 +7,7 @@ mod bands;
 mod crossover;
 mod masks;
 
-pub use masks::{Masks, WORDS};
+pub use masks::{Mask, Masks, WORDS};
 
 use crate::features::{Column, Feature, FeatureColumns};
 use crate::portfolio::Direction;
@@ -54,7 +54,13 @@ pub trait Strategy: Sync {
 
     /// Writes the masks of one block. Bits of bars before the first decision, or beyond the
     /// block, are ignored.
-    fn masks(&self, parameters: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks);
+    fn masks(
+        &self,
+        parameters: &[f64],
+        columns: &Columns<'_>,
+        direction: Direction,
+        masks: &mut Masks,
+    );
 }
 
 /// Every built-in strategy.
@@ -71,5 +77,8 @@ pub fn all() -> &'static [&'static dyn Strategy] {
 
 /// The strategy with this name.
 pub fn by_name(name: &str) -> Option<&'static dyn Strategy> {
-    all().iter().copied().find(|strategy| strategy.name() == name)
+    all()
+        .iter()
+        .copied()
+        .find(|strategy| strategy.name() == name)
 }

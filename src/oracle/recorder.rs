@@ -1,0 +1,96 @@
+//! Keeps what a case compares: every trade, and the spans that make the equity curve.
+
+use crate::container::Sink;
+use crate::topology::TileSink;
+use admf_formats::event::{
+    AnyPayload, EventKind, ExitReason, Payload, PortfolioUpdate, PositionClose, PositionOpen, Stamp,
+};
+
+/// Records of one container.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) trades: Vec<(Stamp, PositionClose)>,
+    pub(super) updates: Vec<(Stamp, PortfolioUpdate)>,
+    pub(super) open: Option<(Stamp, PositionOpen)>,
+}
+
+impl Recorder {
+    /// Equity at every close of the window.
+    pub(super) fn equity(&self, closes: &[f64]) -> Vec<f64> {
+        let mut updates = self.updates.iter().peekable();
+        let (mut units, mut cash) = (0.0, 0.0);
+        closes
+            .iter()
+            .enumerate()
+            .map(|(bar, close)| {
+                while let Some((_, update)) =
+                    updates.next_if(|(stamp, _)| stamp.bar as usize <= bar)
+                {
+                    (units, cash) = (update.units, update.cash);
+                }
+                cash + units * close
+            })
+            .collect()
+    }
+
+    pub(super) fn reason(stamp: &Stamp) -> &'static str {
+        ExitReason::from_number(stamp.code).map_or("unknown", ExitReason::name)
+    }
+}
+
+impl Sink for Recorder {
+    fn wants(&self, kind: EventKind) -> bool {
+        matches!(
+            kind,
+            EventKind::PositionOpen | EventKind::PositionClose | EventKind::PortfolioUpdate
+        )
+    }
+
+    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        // Through the bytes, as a reader of the trace would see it.
+        #[repr(align(16))]
+        struct Bytes([u8; 64]);
+        let mut bytes = Bytes([0; 64]);
+        payload.write(&mut bytes.0[..P::BYTES]);
+        match AnyPayload::read(P::KIND, &bytes.0[..P::BYTES]) {
+            Ok(AnyPayload::PositionClose(close)) => {
+                self.open = None;
+                self.trades.push((*stamp, close));
+            }
+            Ok(AnyPayload::PositionOpen(open)) => self.open = Some((*stamp, open)),
+            Ok(AnyPayload::PortfolioUpdate(update)) => self.updates.push((*stamp, update)),
+            other => unreachable!("only wanted kinds arrive: {other:?}"),
+        }
+    }
+
+    fn end_trade(&mut self, _: u32) {}
+}
+
+impl TileSink for Recorder {
+    fn select(&mut self, _: usize) {}
+
+    fn failure(&mut self) -> Option<crate::Error> {
+        None
+    }
+}
+
+/// Keeps nothing: a grid compares results only.
+pub(super) struct Nothing;
+
+impl Sink for Nothing {
+    fn wants(&self, _: EventKind) -> bool {
+        false
+    }
+
+    fn emit<P: Payload>(&mut self, _: &Stamp, _: &P) {}
+
+    fn end_trade(&mut self, _: u32) {}
+}
+
+impl TileSink for Nothing {
+    fn select(&mut self, _: usize) {}
+
+    fn failure(&mut self) -> Option<crate::Error> {
+        None
+    }
+}

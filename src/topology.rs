@@ -1,0 +1,204 @@
+//! Topology: parameter sets become containers; blocks of bars are driven through tiles of them.
+//!
+//! A worker drives all containers of a tile through one block before the next block, so that the
+//! block's columns stay in cache and are computed once for the whole tile.
+
+use crate::Result;
+use crate::container::{BlockView, Container, ContainerRules, Sink, Span};
+use crate::features::{Feature, FeatureColumns};
+use crate::market::{BarBlock, BarsFile};
+use crate::metrics::BlockFigures;
+use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
+use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The sinks of a tile's containers; one at a time is selected.
+pub trait TileSink: Sink {
+    /// Events that follow belong to the container at this place in the tile.
+    fn select(&mut self, place: usize);
+
+    /// Why the selected container must not go on, if its sink failed.
+    fn failure(&mut self) -> Option<crate::Error>;
+}
+
+/// One parameter set, with its index in the phase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParameterSet {
+    /// Index of the container.
+    pub index: u64,
+    /// Parameter values.
+    pub values: [f64; PARAMETERS_MAX],
+}
+
+/// What all tiles of one symbol and window have in common.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// The strategy.
+    pub strategy: &'a dyn Strategy,
+    /// Rules of the containers.
+    pub rules: &'a ContainerRules,
+    /// The bars.
+    pub bars: &'a BarsFile,
+    /// Index of the symbol.
+    pub symbol: u16,
+    /// Bars traded on.
+    pub span: Span,
+    /// First bar that indicators see.
+    pub features_from: u64,
+    /// Set when the run is asked to stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a tile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TileEnd {
+    /// Every container saw its window, or failed on its own.
+    Finished,
+    /// The run was asked to stop.
+    Stopped,
+}
+
+/// Buffers of one worker, reused for every tile.
+pub struct Worker {
+    block: BarBlock,
+    figures: BlockFigures,
+    /// The containers of the tile that runs, in order of their index.
+    pub containers: Vec<Container>,
+}
+
+/// Distinct features of a tile, and for each set where its own lie.
+fn plan_features(
+    strategy: &dyn Strategy,
+    sets: &[ParameterSet],
+) -> (Vec<Feature>, Vec<[u16; FEATURES_MAX]>) {
+    let mut features: Vec<Feature> = Vec::new();
+    let columns = sets
+        .iter()
+        .map(|set| {
+            let mut indices = [0; FEATURES_MAX];
+            for (place, feature) in indices.iter_mut().zip(strategy.features(&set.values)) {
+                let known = features.iter().position(|other| *other == feature);
+                *place = known.unwrap_or_else(|| {
+                    features.push(feature);
+                    features.len() - 1
+                }) as u16;
+            }
+            indices
+        })
+        .collect();
+    (features, columns)
+}
+
+/// Bytes of the feature columns that a tile of these sets needs.
+pub fn feature_bytes(strategy: &dyn Strategy, sets: &[ParameterSet]) -> usize {
+    let (features, columns) = plan_features(strategy, sets);
+    FeatureColumns::bytes(features.len(), FeatureColumns::lookback(&features))
+        + size_of_val(columns.as_slice())
+}
+
+/// First bar on which this set may decide: one after the first on which all its features are
+/// defined.
+fn first_decision(strategy: &dyn Strategy, set: &ParameterSet, features_from: u64) -> u64 {
+    let defined = strategy
+        .features(&set.values)
+        .iter()
+        .map(|feature| feature.first_defined())
+        .max();
+    features_from + defined.unwrap_or(0) + 1
+}
+
+impl Worker {
+    /// A worker for tiles of at most `containers_max` containers.
+    pub fn new(containers_max: usize) -> Worker {
+        Worker {
+            block: BarBlock::new(),
+            figures: BlockFigures::new(),
+            containers: Vec::with_capacity(containers_max),
+        }
+    }
+
+    /// Bytes on the heap, feature columns apart.
+    pub const fn bytes(containers_max: usize) -> usize {
+        6 * 8 * QUANTUM_BARS * 2 + BlockFigures::BYTES + containers_max * size_of::<Container>()
+    }
+
+    /// The block that was driven last.
+    pub const fn block(&self) -> &BarBlock {
+        &self.block
+    }
+
+    /// Drives the containers of these sets through the whole window.
+    ///
+    /// Errors: of reading bars, or of the sink (a full disk, a failed archive); they end the run.
+    pub fn run_tile<S: TileSink>(
+        &mut self,
+        job: Job<'_>,
+        sets: &[ParameterSet],
+        sink: &mut S,
+    ) -> Result<TileEnd> {
+        let (features, columns) = plan_features(job.strategy, sets);
+        let mut features = FeatureColumns::new(features);
+        self.containers.clear();
+        self.containers
+            .extend(sets.iter().zip(columns).map(|(set, columns)| {
+                let first_decision = first_decision(job.strategy, set, job.features_from);
+                Container::new(
+                    set.index,
+                    job.symbol,
+                    set.values,
+                    columns,
+                    job.rules,
+                    job.span,
+                    first_decision,
+                )
+            }));
+        self.figures.restart();
+        let quantum = QUANTUM_BARS as u64;
+        for at in job.features_from / quantum..job.span.end.div_ceil(quantum) {
+            if job.stop.load(Ordering::Relaxed) {
+                return Ok(TileEnd::Stopped);
+            }
+            job.bars.read_quantum(at, &mut self.block)?;
+            let from = job.features_from.saturating_sub(self.block.first_bar) as usize;
+            features.push(&self.block, from);
+            let closes = &self.block.close[..self.block.bars];
+            if self.block.first_bar + self.block.bars as u64 <= job.span.first {
+                self.figures.skip(closes);
+                continue;
+            }
+            self.figures.build(closes);
+            self.run_block(job, &features, sink)?;
+        }
+        Ok(TileEnd::Finished)
+    }
+
+    fn run_block<S: TileSink>(
+        &mut self,
+        job: Job<'_>,
+        features: &FeatureColumns,
+        sink: &mut S,
+    ) -> Result<()> {
+        let view = BlockView {
+            bars: &self.block,
+            figures: &self.figures,
+        };
+        let parameter_count = job.strategy.parameters().len();
+        let direction = job.rules.portfolio.direction;
+        let mut masks = Masks::default();
+        for (place, container) in self.containers.iter_mut().enumerate() {
+            let columns = Columns::new(features, container.columns);
+            job.strategy.masks(
+                &container.parameters[..parameter_count],
+                &columns,
+                direction,
+                &mut masks,
+            );
+            sink.select(place);
+            container.run_block(job.rules, &masks, view, sink);
+            if let Some(error) = sink.failure() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
