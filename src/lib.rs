@@ -12,6 +12,7 @@ pub mod portfolio;
 pub mod segment;
 pub mod sequencer;
 pub mod strategy;
+pub mod sweep;
 pub mod topology;
 
 pub use error::{Error, Result};

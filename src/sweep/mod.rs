@@ -1,0 +1,12 @@
+//! The parameter space: lazy, in one fixed order, cut into tiles.
+//!
+//! Sets are numbered lexicographically, the first parameter slowest; sets that a constraint
+//! excludes have no number. The numbering is part of the results format.
+
+mod constraint;
+mod space;
+mod tile;
+
+pub use constraint::Constraint;
+pub use space::{Dimension, Space};
+pub use tile::{Tile, TileGrid};

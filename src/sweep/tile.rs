@@ -1,0 +1,123 @@
+//! Tiles: rectangles of the parameter space, so that few feature columns serve many containers.
+
+use super::space::Space;
+use admf_formats::units::PARAMETERS_MAX;
+
+/// A partition of a space into rectangles of at most so many sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TileGrid {
+    dimensions: usize,
+    /// Values per dimension of the space, of a tile, and tiles per dimension.
+    lengths: [u64; PARAMETERS_MAX],
+    sizes: [u64; PARAMETERS_MAX],
+    counts: [u64; PARAMETERS_MAX],
+}
+
+/// One rectangle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    first: [u64; PARAMETERS_MAX],
+    sizes: [u64; PARAMETERS_MAX],
+}
+
+impl TileGrid {
+    /// Tiles of at most `cap` raw sets, as near to square as the space allows.
+    pub fn new(space: &Space, cap: u64) -> TileGrid {
+        let dimensions = space.dimensions().len();
+        let mut lengths = [1; PARAMETERS_MAX];
+        for (length, dimension) in lengths.iter_mut().zip(space.dimensions()) {
+            *length = dimension.values.len() as u64;
+        }
+        let mut sizes = [1; PARAMETERS_MAX];
+        let product = |sizes: &[u64; PARAMETERS_MAX]| sizes.iter().product::<u64>();
+        // The smallest side that can still grow is doubled; the last, fastest one first.
+        while let Some(grown) = (0..dimensions)
+            .rev()
+            .filter(|side| sizes[*side] < lengths[*side])
+            .map(|side| {
+                let mut grown = sizes;
+                grown[side] = (sizes[side] * 2).min(lengths[side]);
+                (sizes[side], grown)
+            })
+            .filter(|(_, grown)| product(grown) <= cap)
+            .min_by_key(|(size, _)| *size)
+        {
+            sizes = grown.1;
+        }
+        let mut counts = [1; PARAMETERS_MAX];
+        for side in 0..dimensions {
+            counts[side] = lengths[side].div_ceil(sizes[side]);
+        }
+        TileGrid { dimensions, lengths, sizes, counts }
+    }
+
+    /// Tiles.
+    pub fn len(&self) -> u64 {
+        self.counts.iter().product()
+    }
+
+    /// Whether there is none; never, by construction.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Raw sets of the largest tile.
+    pub fn sets_max(&self) -> u64 {
+        self.sizes.iter().product()
+    }
+
+    /// Tile number `tile`.
+    pub fn tile(&self, mut tile: u64) -> Tile {
+        let mut found = Tile { first: [0; PARAMETERS_MAX], sizes: [1; PARAMETERS_MAX] };
+        for side in (0..self.dimensions).rev() {
+            found.first[side] = tile % self.counts[side] * self.sizes[side];
+            found.sizes[side] = self.sizes[side].min(self.lengths[side] - found.first[side]);
+            tile /= self.counts[side];
+        }
+        found
+    }
+
+    /// Raw sets of a tile, in order of their number.
+    pub fn raw_sets(&self, tile: Tile) -> impl Iterator<Item = u64> + '_ {
+        (0..tile.sizes.iter().product::<u64>()).map(move |mut within| {
+            let (mut raw, mut scale) = (0, 1);
+            for side in (0..self.dimensions).rev() {
+                raw += (tile.first[side] + within % tile.sizes[side]) * scale;
+                within /= tile.sizes[side];
+                scale *= self.lengths[side];
+            }
+            raw
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::space::Dimension;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn tiles_cover_every_set_once_in_order(
+            lengths in prop::collection::vec(1_usize..30, 1..=3),
+            cap in 1_u64..200,
+        ) {
+            let dimensions = lengths
+                .iter()
+                .map(|length| Dimension { name: "x".to_owned(), values: vec![0.0; *length] })
+                .collect();
+            let Ok(space) = Space::new(dimensions, Vec::new()) else { return Ok(()) };
+            let grid = TileGrid::new(&space, cap);
+            prop_assert!(grid.sets_max() <= cap);
+            let mut seen = Vec::new();
+            for tile in 0..grid.len() {
+                let sets: Vec<u64> = grid.raw_sets(grid.tile(tile)).collect();
+                prop_assert!(sets.is_sorted() && sets.len() as u64 <= grid.sets_max());
+                seen.extend(sets);
+            }
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..space.raw_len()).collect::<Vec<u64>>());
+        }
+    }
+}
