@@ -8,11 +8,13 @@ pub mod features;
 pub mod market;
 pub mod metrics;
 pub mod oracle;
+pub mod plan;
 pub mod portfolio;
 pub mod segment;
 pub mod sequencer;
 pub mod strategy;
 pub mod sweep;
 pub mod topology;
+pub mod workflow;
 
 pub use error::{Error, Result};

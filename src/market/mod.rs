@@ -13,6 +13,7 @@ pub use bars_file::{Bar, BarsFile, BarsWriter};
 pub use cache::open_bars;
 pub use import::{BarLabel, ImportOptions, ImportSummary, import};
 pub use synth::synth;
+pub use time::TimeReader;
 
 use admf_formats::bars::CHUNK_BYTES;
 use admf_formats::units::QUANTUM_BARS;

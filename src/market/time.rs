@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 /// Reads timestamps as data files write them.
 #[derive(Clone, Debug)]
-pub(super) struct TimeReader {
+pub struct TimeReader {
     zone: TimeZone,
     is_utc: bool,
 }
@@ -16,7 +16,7 @@ impl TimeReader {
     /// Timestamps without an offset are in this zone.
     ///
     /// Errors: the zone is unknown.
-    pub(super) fn new(timezone: &str) -> Result<TimeReader, String> {
+    pub fn new(timezone: &str) -> Result<TimeReader, String> {
         let zone = TimeZone::get(timezone).map_err(|_| {
             format!("`{timezone}` is no time zone; expected a name such as UTC or America/New_York")
         })?;
@@ -29,7 +29,7 @@ impl TimeReader {
     /// Nanoseconds since 1970 UTC.
     ///
     /// Errors: the text is no time, or names a local time that does not exist or exists twice.
-    pub(super) fn read(&self, text: &str) -> Result<i64, String> {
+    pub fn read(&self, text: &str) -> Result<i64, String> {
         let text = text.trim();
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() != 8 {
             return epoch(text);

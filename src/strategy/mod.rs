@@ -15,6 +15,9 @@ use crate::portfolio::Direction;
 /// The most features that one parameter set of a strategy may need.
 pub const FEATURES_MAX: usize = 4;
 
+/// The longest window of an indicator; its history is part of the plan.
+pub const WINDOW_BARS_MAX: u32 = 1 << 20;
+
 /// The columns of one container: what its strategy asked for, in that order.
 #[derive(Clone, Copy)]
 pub struct Columns<'a> {
@@ -48,6 +51,17 @@ pub trait Strategy: Sync {
 
     /// Names of its parameters, in the order in which values are passed.
     fn parameters(&self) -> &'static [&'static str];
+
+    /// Whether a parameter may have this value; the message says what was expected.
+    ///
+    /// Windows are whole numbers of bars; anything else may be any number.
+    fn check(&self, parameter: &str, value: f64) -> Result<(), String> {
+        let is_window = !["oversold", "overbought", "std_dev"].contains(&parameter);
+        if is_window && (value < 1.0 || value.fract() != 0.0 || value > f64::from(WINDOW_BARS_MAX)) {
+            return Err(format!("{value} was found; a whole number from 1 to {WINDOW_BARS_MAX} was expected"));
+        }
+        Ok(())
+    }
 
     /// The features that this parameter set needs, at most [`FEATURES_MAX`].
     fn features(&self, parameters: &[f64]) -> Vec<Feature>;

@@ -1,0 +1,130 @@
+//! The plan: every byte of a phase before its first bar, or a refusal with figures.
+//!
+//! The budget chooses the size of tiles and the number of workers and nothing else; what a
+//! container keeps, trades or reports never depends on it.
+
+use crate::{Error, Result};
+use bytesize::ByteSize;
+use serde::Serialize;
+
+/// The program before it reads a bar: code, libraries, stacks, allocator.
+pub const BASE_BYTES: u64 = 9 << 20;
+
+/// Stack of a worker or writer thread.
+pub const STACK_BYTES: u64 = 512 << 10;
+
+/// The largest tile that is worth its cache.
+pub const TILE_SETS_MAX: u64 = 1024;
+
+/// Tiles are made smaller down to this before a worker is given up.
+const TILE_SETS_WORTH: u64 = 64;
+
+/// Bytes of one use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// What for.
+    pub name: &'static str,
+    /// How many, over all workers.
+    pub bytes: u64,
+}
+
+/// What one phase needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Phase.
+    pub phase: String,
+    /// Containers.
+    pub containers: u64,
+    /// Tiles.
+    pub tiles: u64,
+    /// Parameter sets of the largest tile.
+    pub tile_sets: u64,
+    /// Workers.
+    pub workers: u64,
+    /// Bytes per use; their sum is the predicted peak.
+    pub parts: Vec<Part>,
+    /// Predicted peak of resident memory.
+    pub peak_bytes: u64,
+    /// The budget.
+    pub budget_bytes: u64,
+    /// Bytes that the results take on disk at least.
+    pub disk_bytes: u64,
+    /// Free bytes there.
+    pub disk_free_bytes: u64,
+}
+
+/// What a tile of so many sets on one worker costs, by use.
+pub type WorkerParts<'a> = &'a dyn Fn(u64) -> Result<Vec<Part>>;
+
+/// The largest tile and the most workers that fit.
+///
+/// `shared` are parts that exist once. Gives tile size, workers and all parts.
+///
+/// Errors: [`Error::Plan`] with figures where not even one worker with tiles of one set fits.
+pub fn fit(
+    phase: &str,
+    budget: u64,
+    workers_max: u64,
+    sets: u64,
+    shared: &[Part],
+    worker: WorkerParts<'_>,
+) -> Result<(u64, u64, Vec<Part>)> {
+    let largest = TILE_SETS_MAX.min(sets.max(1));
+    let mut smallest = None;
+    for workers in (1..=workers_max).rev() {
+        let worth = if workers == 1 { 1 } else { TILE_SETS_WORTH.min(largest) };
+        let mut tile = largest;
+        loop {
+            let mut parts = vec![Part { name: "program", bytes: BASE_BYTES }];
+            parts.extend_from_slice(shared);
+            parts.extend(worker(tile)?.into_iter().map(|part| Part { bytes: part.bytes * workers, ..part }));
+            let peak: u64 = parts.iter().map(|part| part.bytes).sum();
+            if peak <= budget {
+                return Ok((tile, workers, parts));
+            }
+            if tile <= worth {
+                smallest = Some((peak, parts));
+                break;
+            }
+            tile = (tile / 2).max(worth);
+        }
+    }
+    let (peak, parts) = smallest.expect("at least one worker is tried");
+    let list: Vec<String> = parts.iter().map(|part| format!("{} {}", part.name, show(part.bytes))).collect();
+    Err(Error::Plan {
+        message: format!(
+            "phase {phase} needs {} with one worker and tiles of one set, memory_budget is {} ({}); \
+             raise memory_budget to at least {}, or keep less per container (retention_policy, \
+             sliding_window_size, trace.bytes_per_container)",
+            show(peak),
+            show(budget),
+            list.join(", "),
+            show(peak)
+        ),
+    })
+}
+
+/// Bytes as people read them.
+pub fn show(bytes: u64) -> String {
+    ByteSize(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(budget: u64, expected: Option<(u64, u64)>) {
+        let worker = |tile: u64| Ok(vec![Part { name: "containers", bytes: tile << 10 }]);
+        let fitted = fit("sweep", budget, 2, 100_000, &[], &worker);
+        assert_eq!(fitted.ok().map(|(tile, workers, _)| (tile, workers)), expected);
+    }
+
+    #[test]
+    fn tiles_shrink_before_workers_are_given_up() {
+        check(64 << 20, Some((1024, 2)));
+        check(BASE_BYTES + (1 << 20), Some((512, 2)));
+        check(BASE_BYTES + (96 << 10), Some((64, 1)));
+        check(BASE_BYTES + (1 << 10), Some((1, 1)));
+        check(BASE_BYTES, None);
+    }
+}

@@ -1,0 +1,71 @@
+//! The workflow file: YAML in, checked phases out.
+//!
+//! Precedence for every key: the workflow's default, then the top level, then
+//! `phase_overrides.<phase>`. Nothing is ignored: a key that is unknown, of the wrong type or of no
+//! use to the workflow is an error that names its line and what was expected.
+
+mod check;
+mod document;
+mod phases;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use crate::market::ImportOptions;
+use crate::sequencer::{Phase, SymbolData};
+use crate::sweep::Space;
+use crate::{Error, Result};
+use document::Document;
+use serde_json::Value;
+use std::path::Path;
+
+/// The data of a workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSettings {
+    /// One file per symbol.
+    pub symbols: Vec<SymbolData>,
+    /// First time traded on, nanoseconds since 1970 UTC.
+    pub start: Option<i64>,
+    /// End of the times traded on, exclusive.
+    pub end: Option<i64>,
+    /// How files are read.
+    pub import: ImportOptions,
+    /// Bars per year, where it isn't taken from the data.
+    pub bars_per_year: Option<f64>,
+}
+
+/// A checked workflow, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workflow {
+    /// `train_test_optimization`, `parameter_sweep` or `single_backtest`.
+    pub name: String,
+    /// Folder under the results root.
+    pub results_dir: String,
+    /// Bytes for everything.
+    pub memory_budget: u64,
+    /// The data.
+    pub data: DataSettings,
+    /// Name of the strategy.
+    pub strategy: String,
+    /// Its parameter sets.
+    pub space: Space,
+    /// The phases, in the order in which they run.
+    pub phases: Vec<Phase>,
+    /// The effective settings with sorted keys: what `run.json` keeps and a resume compares. The
+    /// memory budget is not part of them.
+    pub settings: Value,
+}
+
+/// Reads and checks a workflow file.
+///
+/// Errors: [`Error::Io`] where it cannot be read, [`Error::Config`] for everything wrong in it.
+pub fn load(path: &Path) -> Result<Workflow> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    parse(&text, path)
+}
+
+/// Checks a workflow text; `path` names it in errors, and data files are relative to its folder.
+pub fn parse(text: &str, path: &Path) -> Result<Workflow> {
+    check::workflow(&Document::parse(text, path)?)
+}

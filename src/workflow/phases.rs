@@ -1,0 +1,276 @@
+//! Phases of each workflow: defaults, overrides, and the settings that come of them.
+
+use super::check::events;
+use super::document::{Document, Node};
+use super::words::{self, suggestion};
+use crate::Result;
+use crate::container::ContainerRules;
+use crate::execution::{Commission, ExecutionRules, FillAt};
+use crate::portfolio::{Direction, PortfolioRules, Sizing};
+use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
+use crate::sequencer::{Candidates, ContainerResults, Phase, ResultsStorage, Split, Warmup, Window};
+use serde_json::{Map, Value, json};
+
+const TRADE_EVENTS: [&str; 3] = ["POSITION_OPEN", "POSITION_CLOSE", "FILL"];
+
+/// Maps that are replaced whole, since their keys exclude each other.
+const REPLACED: [&str; 2] = ["sizing", "commission"];
+
+/// Defaults of every phase of every workflow.
+fn defaults() -> Value {
+    json!({
+        "portfolio": {
+            "initial_capital": 100_000,
+            "direction": "long_only",
+            "sizing": {"percent_of_equity": 100},
+            "whole_units": false,
+            "close_at_end": false,
+        },
+        "execution": {"fill": "next_open", "commission": {"rate": 0.0}, "slippage": {"rate": 0.0}},
+        "objective": "sharpe_ratio",
+        "top_n": 1,
+        "warmup": "history",
+        "event_tracing": TRADE_EVENTS,
+        "retention_policy": "trade_complete",
+        "sliding_window_size": 1000,
+        "store_trades": false,
+        "trace": {"bytes_per_container": "64KiB", "on_full": "degrade", "backing": "disk"},
+        "results_storage": "disk",
+        "container_results": "auto",
+    })
+}
+
+/// Name, own defaults, window and candidates of each phase of a workflow.
+fn outline(workflow: &str, split: Split) -> Vec<(&'static str, Value, Window, bool)> {
+    match workflow {
+        "train_test_optimization" => {
+            let with_updates: Vec<&str> = TRADE_EVENTS.into_iter().chain(["PORTFOLIO_UPDATE"]).collect();
+            let testing = json!({
+                "results_storage": "memory",
+                "event_tracing": with_updates,
+                "retention_policy": "sliding_window",
+            });
+            vec![
+                ("training", json!({}), Window::Train(split), false),
+                ("testing", testing, Window::Test(split), true),
+            ]
+        }
+        "parameter_sweep" => vec![("sweep", json!({}), Window::All, false)],
+        _ => vec![("backtest", json!({"store_trades": true}), Window::All, false)],
+    }
+}
+
+/// The phases, and their effective settings by name.
+pub(super) fn phases(
+    document: &Document,
+    root: &Node<'_>,
+    workflow: &str,
+    split: Split,
+) -> Result<(Vec<Phase>, Value)> {
+    let outline = outline(workflow, split);
+    let names: Vec<&str> = outline.iter().map(|(name, ..)| *name).collect();
+    let overrides = root.get("phase_overrides");
+    if let Some(overrides) = &overrides {
+        for (name, value) in overrides.map(&names)? {
+            let phase = document.node(value.clone(), vec!["phase_overrides".to_owned(), name.clone()]);
+            check_phase_keys(&phase)?;
+        }
+    }
+    let top_level: Map<String, Value> = words::PHASE_KEYS
+        .iter()
+        .filter_map(|key| root.get(key).map(|node| ((*key).to_owned(), node.value().clone())))
+        .collect();
+    let mut built = Vec::new();
+    let mut settings = Map::new();
+    let mut top_n = 1;
+    for (name, own, window, is_test) in outline {
+        let mut merged = defaults();
+        merge(&mut merged, &own);
+        merge(&mut merged, &Value::Object(top_level.clone()));
+        let mut keys = Vec::new();
+        if let Some(phase) = overrides.as_ref().and_then(|overrides| overrides.get(name)) {
+            merge(&mut merged, phase.value());
+            keys = vec!["phase_overrides".to_owned(), name.to_owned()];
+        }
+        let mut phase = phase(&Source { document, merged: merged.clone(), keys }, name, window)?;
+        if is_test {
+            phase.candidates = Candidates::BestOf { phase: "training".to_owned(), count: top_n };
+        }
+        top_n = phase.top_n;
+        settings.insert(name.to_owned(), merged);
+        built.push(phase);
+    }
+    Ok((built, Value::Object(settings)))
+}
+
+fn check_phase_keys(node: &Node<'_>) -> Result<()> {
+    if let Some(map) = node.value().as_object()
+        && let Some(key) = map.keys().find(|key| words::WORKFLOW_KEYS.contains(&key.as_str()))
+    {
+        return Err(node.error(format!(
+            "`{key}` belongs to the whole workflow, not to a phase{}",
+            suggestion(key, &words::PHASE_KEYS)
+        )));
+    }
+    node.map(&words::PHASE_KEYS).map(|_| ())
+}
+
+/// Nested maps merge key by key; everything else is replaced.
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                match into.get_mut(key) {
+                    Some(existing) if !REPLACED.contains(&key.as_str()) => merge(existing, value),
+                    _ => {
+                        into.insert(key.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        (into, from) if !from.is_null() => *into = from.clone(),
+        _ => {}
+    }
+}
+
+/// The merged settings of one phase.
+struct Source<'a> {
+    document: &'a Document,
+    merged: Value,
+    /// Where its overrides stand.
+    keys: Vec<String>,
+}
+
+impl Source<'_> {
+    /// The setting, which has a default; errors point to the override where the file has one.
+    fn get(&self, key: &str) -> Node<'_> {
+        let overridden = self
+            .keys
+            .iter()
+            .try_fold(self.document.root(), |node, key| node.get(key))
+            .is_some_and(|node| !self.keys.is_empty() && node.get(key).is_some());
+        let mut keys = if overridden { self.keys.clone() } else { Vec::new() };
+        keys.push(key.to_owned());
+        self.document.node(self.merged[key].clone(), keys)
+    }
+}
+
+fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
+    let storage = source.get("results_storage");
+    let container_results = source.get("container_results");
+    let warmup = source.get("warmup");
+    Ok(Phase {
+        name: name.to_owned(),
+        window,
+        candidates: Candidates::Space,
+        container: ContainerRules {
+            portfolio: portfolio(&source.get("portfolio"))?,
+            execution: execution(&source.get("execution"))?,
+            trace: trace(source)?,
+        },
+        objective: source.get("objective").word(&words::OBJECTIVES)?.to_owned(),
+        top_n: source.get("top_n").count()?,
+        results_storage: match storage.word(&["disk", "memory"])? {
+            "disk" => ResultsStorage::Disk,
+            _ => ResultsStorage::Memory,
+        },
+        container_results: match container_results.word(&["auto", "json", "archive"])? {
+            "auto" => ContainerResults::Auto,
+            "json" => ContainerResults::Json,
+            _ => ContainerResults::Archive,
+        },
+        warmup: match warmup.word(&["history", "none"])? {
+            "history" => Warmup::History,
+            _ => Warmup::None,
+        },
+    })
+}
+
+fn portfolio(node: &Node<'_>) -> Result<PortfolioRules> {
+    node.map(&words::PORTFOLIO)?;
+    let (sizing, amount) = node.need("sizing", "{percent_of_equity: 100}")?.one_of(&words::SIZING)?;
+    let sizing = match sizing.as_str() {
+        "percent_of_equity" => {
+            let percent = amount.number("a number above 0, 100 at most", |percent| percent > 0.0 && percent <= 100.0)?;
+            Sizing::FractionOfEquity(percent / 100.0)
+        }
+        "quantity" => Sizing::Quantity(amount.number("a number above 0", |units| units > 0.0)?),
+        _ => Sizing::Cash(amount.number("a number above 0", |cash| cash > 0.0)?),
+    };
+    let direction = node.need("direction", "long_only")?;
+    let whole_units = node.need("whole_units", "false")?.bool()?;
+    if let Sizing::Quantity(units) = sizing
+        && whole_units
+        && units.fract() != 0.0
+    {
+        return Err(amount.error(format!("{units} is not whole, and whole_units is true")));
+    }
+    Ok(PortfolioRules {
+        initial_capital: node.need("initial_capital", "100000")?.number("a number above 0", |capital| capital > 0.0)?,
+        direction: match direction.word(&["long_only", "short_only", "long_short"])? {
+            "long_only" => Direction::LongOnly,
+            "short_only" => Direction::ShortOnly,
+            _ => Direction::LongShort,
+        },
+        sizing,
+        whole_units,
+        close_at_end: node.need("close_at_end", "false")?.bool()?,
+    })
+}
+
+fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
+    node.map(&words::EXECUTION)?;
+    let (model, amount) = node.need("commission", "{rate: 0.001}")?.one_of(&words::COMMISSION)?;
+    let commission = match model.as_str() {
+        "rate" => Commission::Rate(amount.number("a fraction from 0 to below 1", |rate| (0.0..1.0).contains(&rate))?),
+        "per_share" => Commission::PerShare(amount.number("money, 0 or more", |money| money >= 0.0)?),
+        _ => Commission::Fixed(amount.number("money, 0 or more", |money| money >= 0.0)?),
+    };
+    let slippage = node.need("slippage", "{rate: 0.0}")?;
+    slippage.map(&words::SLIPPAGE)?;
+    let fill = node.need("fill", "next_open")?;
+    Ok(ExecutionRules {
+        fill: match fill.word(&["next_open", "same_close"])? {
+            "next_open" => FillAt::NextOpen,
+            _ => FillAt::SameClose,
+        },
+        commission,
+        slippage_rate: slippage
+            .need("rate", "0.0")?
+            .number("a fraction from 0 to below 1", |rate| (0.0..1.0).contains(&rate))?,
+        stop_loss: None,
+        take_profit: None,
+    })
+}
+
+fn trace(source: &Source<'_>) -> Result<TraceRules> {
+    let node = source.get("trace");
+    node.map(&words::TRACE)?;
+    let policy = match source.get("retention_policy").word(&words::POLICIES)? {
+        "trade_complete" => RetentionPolicy::TradeComplete,
+        "sliding_window" => RetentionPolicy::SlidingWindow { events: source.get("sliding_window_size").count()? },
+        "minimal" => RetentionPolicy::Minimal,
+        _ => RetentionPolicy::Full,
+    };
+    // Checked also where the policy has no use for it.
+    source.get("sliding_window_size").count()?;
+    let on_full = node.need("on_full", "degrade")?;
+    if on_full.value() == "spill" {
+        return Err(on_full.error("`spill` is not supported yet; use degrade or strict"));
+    }
+    let backing = node.need("backing", "disk")?;
+    Ok(TraceRules {
+        events: events(&source.get("event_tracing"))?,
+        policy,
+        bytes_per_container: node.need("bytes_per_container", "64KiB")?.bytes()?,
+        on_full: match on_full.word(&["degrade", "strict"])? {
+            "degrade" => OnFull::Degrade,
+            _ => OnFull::Strict,
+        },
+        backing: match backing.word(&["disk", "tmpfs"])? {
+            "disk" => Backing::Disk,
+            _ => Backing::Tmpfs,
+        },
+        store_trades: source.get("store_trades").bool()?,
+    })
+}
