@@ -6,6 +6,7 @@ pub mod error;
 pub mod execution;
 pub mod market;
 pub mod portfolio;
+pub mod results;
 pub mod segment;
 pub mod sequencer;
 

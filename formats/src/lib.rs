@@ -7,6 +7,7 @@
 
 pub mod error;
 pub mod event;
+pub mod report;
 pub mod result;
 pub mod units;
 
