@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod oracle;
 pub mod plan;
 pub mod portfolio;
+pub mod results;
 pub mod segment;
 pub mod sequencer;
 pub mod strategy;

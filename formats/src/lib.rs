@@ -8,6 +8,7 @@
 pub mod bars;
 pub mod error;
 pub mod event;
+pub mod report;
 pub mod result;
 pub mod units;
 

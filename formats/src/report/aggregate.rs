@@ -1,0 +1,141 @@
+//! The JSON of one phase: `aggregate_results.json` and `phase_summary.json`.
+
+use super::{Metrics, Parameters};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+/// What a phase's containers come to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AggregateReport {
+    /// Name of the phase.
+    pub phase: String,
+    /// Objective that ranks.
+    pub objective: String,
+    /// Containers, failed ones counted.
+    pub containers: u64,
+    /// Containers that saw their whole window.
+    pub completed: u64,
+    /// Containers that failed.
+    pub failed: u64,
+    /// Closed trades of completed containers.
+    pub total_trades: u64,
+    /// The best completed containers, at most `top_n`: larger objective first, null last, ties to
+    /// the lowest index.
+    pub best: Vec<BestContainer>,
+    /// Means and extremes.
+    pub aggregate_metrics: AggregateMetrics,
+}
+
+/// One of the best containers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BestContainer {
+    /// Name, see [`super::container_id`].
+    pub container: String,
+    /// Symbol.
+    pub symbol: String,
+    /// Parameters.
+    pub parameters: Parameters,
+    /// Value of the objective; null where the metric is null.
+    pub objective_value: Option<f64>,
+    /// Metrics.
+    pub metrics: Metrics,
+}
+
+/// Means and extremes over completed containers.
+///
+/// Each mean is over the containers in which the metric is not null, summed in order of index; null
+/// where there is none. Shape: the objective's best is written as `best_<objective>`, once also
+/// where the objective is the Sharpe ratio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateMetrics {
+    /// Objective.
+    pub objective: String,
+    /// Largest value of the objective.
+    pub best_objective: Option<f64>,
+    /// Largest Sharpe ratio.
+    pub best_sharpe_ratio: Option<f64>,
+    /// Mean Sharpe ratio.
+    pub avg_sharpe_ratio: Option<f64>,
+    /// Mean total return.
+    pub avg_total_return: Option<f64>,
+    /// Mean of the largest drawdowns.
+    pub avg_max_drawdown: Option<f64>,
+    /// Mean win rate.
+    pub avg_win_rate: Option<f64>,
+    /// Completed containers.
+    pub portfolio_count: u64,
+}
+
+impl Serialize for AggregateMetrics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if self.objective != "sharpe_ratio" {
+            map.serialize_entry(&format!("best_{}", self.objective), &self.best_objective)?;
+        }
+        map.serialize_entry("best_sharpe_ratio", &self.best_sharpe_ratio)?;
+        map.serialize_entry("avg_sharpe_ratio", &self.avg_sharpe_ratio)?;
+        map.serialize_entry("avg_total_return", &self.avg_total_return)?;
+        map.serialize_entry("avg_max_drawdown", &self.avg_max_drawdown)?;
+        map.serialize_entry("avg_win_rate", &self.avg_win_rate)?;
+        map.serialize_entry("portfolio_count", &self.portfolio_count)?;
+        map.end()
+    }
+}
+
+/// What a phase was, in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseSummary {
+    /// Name of the phase.
+    pub phase: String,
+    /// Containers, failed ones counted.
+    pub containers: u64,
+    /// Containers that failed.
+    pub failed: u64,
+    /// The window of each symbol, in the manifest's order.
+    pub window: Vec<SymbolWindow>,
+    /// As in the aggregate.
+    pub metrics_summary: AggregateMetrics,
+    /// The settings of the phase.
+    pub config: PhaseConfig,
+}
+
+/// The bars of one symbol that a phase traded on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SymbolWindow {
+    /// Symbol.
+    pub symbol: String,
+    /// Bars.
+    pub bars: u64,
+    /// Simulated time of the first bar, RFC 3339 in UTC; null without a bar.
+    pub first: Option<String>,
+    /// Simulated time of the last bar, likewise.
+    pub last: Option<String>,
+}
+
+/// The settings of a phase as the workflow gives them: not what the budget made of them, which
+/// `run.json` tells, so that the summary is the same bytes under any budget.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseConfig {
+    /// `disk` or `memory`.
+    pub results_storage: String,
+    /// `auto`, `json` or `archive`.
+    pub container_results: String,
+    /// Names of the traced kinds of events, in order of their numbers.
+    pub event_tracing: Vec<String>,
+    /// Retention policy.
+    pub retention_policy: String,
+    /// Events or bars of the sliding window; null under other policies.
+    pub sliding_window_size: Option<u64>,
+    /// Whether every trade is kept.
+    pub store_trades: bool,
+    /// Strategy.
+    pub strategy: String,
+    /// Objective.
+    pub objective: String,
+    /// How many best containers are reported and handed over.
+    pub top_n: u64,
+    /// `history` or `none`.
+    pub warmup: String,
+    /// Equity before the first bar, in money.
+    pub initial_capital: f64,
+}

@@ -1,0 +1,183 @@
+//! The aggregate of a phase, streamed: result records in, one report out.
+//!
+//! Bounded by `top_n` records, however many containers there are. Sums are taken in order of
+//! container index, so the caller reads the archives in that order.
+
+use admf_formats::report::{
+    AggregateMetrics, AggregateReport, BestContainer, Metrics, ReportContext,
+};
+use admf_formats::result::ResultRecord;
+use admf_formats::units::finite;
+use std::cmp::Ordering;
+
+/// A running mean over the values that are not null.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    fn push(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            self.sum += value;
+            self.count += 1;
+        }
+    }
+
+    fn value(&self) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        finite(self.sum / self.count as f64)
+    }
+}
+
+/// A completed container that may be among the best.
+#[derive(Clone, Debug)]
+struct Ranked {
+    objective: Option<f64>,
+    record: ResultRecord,
+}
+
+/// Folds the result records of a phase into its aggregate.
+#[derive(Clone, Debug)]
+pub struct Aggregator {
+    context: ReportContext,
+    top_n: usize,
+    /// Best first, at most `top_n`.
+    best: Vec<Ranked>,
+    /// The lowest index that may come next.
+    next_index: u64,
+    completed: u64,
+    failed: u64,
+    total_trades: u64,
+    best_objective: Option<f64>,
+    best_sharpe_ratio: Option<f64>,
+    sharpe_ratio: Mean,
+    total_return: Mean,
+    max_drawdown: Mean,
+    win_rate: Mean,
+}
+
+impl Aggregator {
+    /// Memory per container that can be among the best, in bytes: what a plan counts `top_n` times.
+    pub const BYTES_PER_BEST: usize = size_of::<Ranked>();
+
+    /// An aggregator that has seen nothing. Memory for `top_n` records (no more than there are
+    /// containers) is taken here, and none later.
+    pub fn new(context: ReportContext, top_n: u64) -> Aggregator {
+        let top_n = usize::try_from(top_n.min(context.containers)).unwrap_or(usize::MAX);
+        Aggregator {
+            context,
+            top_n,
+            best: Vec::with_capacity(top_n),
+            next_index: 0,
+            completed: 0,
+            failed: 0,
+            total_trades: 0,
+            best_objective: None,
+            best_sharpe_ratio: None,
+            sharpe_ratio: Mean::default(),
+            total_return: Mean::default(),
+            max_drawdown: Mean::default(),
+            win_rate: Mean::default(),
+        }
+    }
+
+    /// Adds the next record, in order of index. A failed container is counted and nothing else: it
+    /// never ranks, and no mean holds it.
+    pub fn push(&mut self, record: &ResultRecord) {
+        assert!(record.index >= self.next_index, "result records come in order of their index");
+        self.next_index = record.index + 1;
+        if !record.is_completed() {
+            self.failed += 1;
+            return;
+        }
+        let metrics = self.context.metrics(record);
+        self.completed += 1;
+        self.total_trades += metrics.total_trades;
+        let objective = metrics.get(&self.context.objective);
+        self.best_objective = better(self.best_objective, objective);
+        self.best_sharpe_ratio = better(self.best_sharpe_ratio, metrics.sharpe_ratio);
+        self.sharpe_ratio.push(metrics.sharpe_ratio);
+        self.total_return.push(metrics.total_return);
+        self.max_drawdown.push(finite(metrics.max_drawdown));
+        self.win_rate.push(metrics.win_rate);
+        self.rank(objective, record);
+    }
+
+    /// The best containers so far, best first: what the next phase runs.
+    pub fn best(&self) -> impl ExactSizeIterator<Item = &ResultRecord> {
+        self.best.iter().map(|ranked| &ranked.record)
+    }
+
+    /// Means and extremes so far.
+    pub fn metrics(&self) -> AggregateMetrics {
+        AggregateMetrics {
+            objective: self.context.objective.clone(),
+            best_objective: self.best_objective,
+            best_sharpe_ratio: self.best_sharpe_ratio,
+            avg_sharpe_ratio: self.sharpe_ratio.value(),
+            avg_total_return: self.total_return.value(),
+            avg_max_drawdown: self.max_drawdown.value(),
+            avg_win_rate: self.win_rate.value(),
+            portfolio_count: self.completed,
+        }
+    }
+
+    /// The report over everything so far.
+    pub fn report(&self) -> AggregateReport {
+        AggregateReport {
+            phase: self.context.phase.clone(),
+            objective: self.context.objective.clone(),
+            containers: self.completed + self.failed,
+            completed: self.completed,
+            failed: self.failed,
+            total_trades: self.total_trades,
+            best: self.best.iter().map(|ranked| self.best_container(ranked)).collect(),
+            aggregate_metrics: self.metrics(),
+        }
+    }
+
+    fn best_container(&self, ranked: &Ranked) -> BestContainer {
+        let metrics: Metrics = self.context.metrics(&ranked.record);
+        BestContainer {
+            container: self.context.container_id(&ranked.record),
+            symbol: self.context.symbol(&ranked.record).to_owned(),
+            parameters: self.context.parameters(&ranked.record),
+            objective_value: ranked.objective,
+            metrics,
+        }
+    }
+
+    /// Keeps the record if it is among the best. Records come in order of index, so one that ties
+    /// goes behind those that are kept.
+    fn rank(&mut self, objective: Option<f64>, record: &ResultRecord) {
+        let place = self
+            .best
+            .partition_point(|kept| compare(kept.objective, objective) != Ordering::Greater);
+        if place == self.top_n {
+            return;
+        }
+        if self.best.len() == self.top_n {
+            self.best.pop();
+        }
+        self.best.insert(place, Ranked { objective, record: *record });
+    }
+}
+
+/// The better of two objectives, the first where they tie.
+fn better(left: Option<f64>, right: Option<f64>) -> Option<f64> {
+    if compare(left, right) == Ordering::Greater { right } else { left }
+}
+
+/// Order of objectives, better ones first, null last. Objectives are finite, so any two compare.
+fn compare(left: Option<f64>, right: Option<f64>) -> Ordering {
+    match (left, right) {
+        (Some(left), Some(right)) => right.partial_cmp(&left).unwrap_or(Ordering::Equal),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => Ordering::Equal,
+    }
+}

@@ -1,0 +1,252 @@
+use super::*;
+use admf_formats::report::{Metrics, ReportContext, ReportSymbol};
+use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn plan(fast: u64) -> RunPlan {
+    RunPlan {
+        workflow: "parameter_sweep".to_owned(),
+        config: json!({"fast": fast}),
+        data: vec![RunData {
+            symbol: "SPY".to_owned(),
+            path: "data/SPY.csv".to_owned(),
+            bars: 10,
+            digest: "aa".to_owned(),
+        }],
+        phases: vec!["sweep".to_owned()],
+        threads: 2,
+        memory_budget: 1 << 26,
+    }
+}
+
+fn message(result: Result<(RunDir, Existing)>) -> String {
+    result.expect_err("it is refused").to_string()
+}
+
+#[test]
+fn a_run_is_resumed_until_it_is_finished() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut run, existing) = RunDir::open(root.path(), "one", plan(5), false).unwrap();
+    assert_eq!(existing, Existing::None);
+    run.note_storage_change("sweep", "no room").unwrap();
+    drop(run);
+    let other_machine = RunPlan { threads: 8, memory_budget: 1, ..plan(5) };
+    let (run, existing) = RunDir::open(root.path(), "one", other_machine, false).unwrap();
+    assert_eq!(existing, Existing::Resume);
+    assert_eq!((run.run().threads, run.run().storage_changes.len()), (8, 1));
+    run.close(RunStatus::Interrupted).unwrap();
+    let (run, existing) = RunDir::open(root.path(), "one", plan(5), false).unwrap();
+    assert_eq!(existing, Existing::Resume);
+    run.close(RunStatus::Finished).unwrap();
+    let (run, existing) = RunDir::open(root.path(), "one", plan(5), false).unwrap();
+    assert_eq!(existing, Existing::Finished);
+    assert!(run.run().finished.is_some());
+}
+
+#[test]
+fn another_run_is_refused_with_both_digests() {
+    let root = tempfile::tempdir().unwrap();
+    drop(RunDir::open(root.path(), "one", plan(5), false).unwrap());
+    let text = message(RunDir::open(root.path(), "one", plan(6), false));
+    for part in [&config_digest(&plan(5).config), &config_digest(&plan(6).config), "--fresh"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let mut other = plan(5);
+    other.data[0].digest = "bb".to_owned();
+    let text = message(RunDir::open(root.path(), "one", other, false));
+    assert!(text.contains("SPY: aa") && text.contains("SPY: bb"), "{text}");
+}
+
+#[test]
+fn two_processes_do_not_share_a_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let held = RunDir::open(root.path(), "one", plan(5), false).unwrap();
+    for fresh in [false, true] {
+        let text = message(RunDir::open(root.path(), "one", plan(5), fresh));
+        assert!(text.contains("another admf process"), "{text}");
+    }
+    drop(held);
+    assert!(RunDir::open(root.path(), "one", plan(5), false).is_ok());
+}
+
+#[test]
+fn a_directory_of_someone_else_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let notes = root.path().join("one/notes.txt");
+    fs::create_dir(root.path().join("one")).unwrap();
+    fs::write(&notes, "mine").unwrap();
+    for fresh in [false, true] {
+        let text = message(RunDir::open(root.path(), "one", plan(5), fresh));
+        assert!(text.contains("notes.txt"), "{text}");
+    }
+    fs::rename(&notes, root.path().join("one/.run.json.tmp")).unwrap();
+    let (_, existing) = RunDir::open(root.path(), "one", plan(5), false).unwrap();
+    assert_eq!(existing, Existing::None);
+}
+
+#[test]
+fn a_fresh_start_removes_what_the_run_made_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let outside = root.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let mut hostile = plan(5);
+    hostile.phases = ["../outside", "/", ".", "", "own"].map(str::to_owned).to_vec();
+    let (run, _) = RunDir::open(root.path(), "one", hostile, false).unwrap();
+    for phase in ["own", "sweep"] {
+        run.phase(phase, Some(1)).create().unwrap();
+    }
+    let own = run.path().join("own");
+    let notes = run.path().join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
+    drop(run);
+    let (run, existing) = RunDir::open(root.path(), "one", plan(6), true).unwrap();
+    assert_eq!(existing, Existing::None);
+    assert!(outside.exists() && notes.exists());
+    assert!(!own.exists() && !run.path().join("sweep").exists());
+    assert_eq!(run.run().config, plan(6).config);
+}
+
+#[test]
+fn results_stay_under_their_root_and_errors_name_the_path() {
+    let root = tempfile::tempdir().unwrap();
+    for wrong in ["", ".", "..", "../x", "/x", "a/../../x"] {
+        let text = message(RunDir::open(root.path(), wrong, plan(5), false));
+        assert!(text.contains("--results-root"), "{wrong}: {text}");
+    }
+    let file = root.path().join("file");
+    fs::write(&file, "").unwrap();
+    let text = message(RunDir::open(&file, "one", plan(5), false));
+    assert!(text.contains("file/one: cannot create results directory"), "{text}");
+    fs::create_dir(root.path().join("two")).unwrap();
+    fs::write(root.path().join("two/run.json"), "{").unwrap();
+    let text = message(RunDir::open(root.path(), "two", plan(5), true));
+    assert!(text.contains("no run.json of this version"), "{text}");
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_leaves_no_temporary_one() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("a.json");
+    for (bytes, durability) in [("one", Durability::Process), ("2", Durability::Machine)] {
+        write_atomic(&path, bytes.as_bytes(), durability).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), bytes);
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    fs::create_dir(root.path().join("folder")).unwrap();
+    assert!(write_atomic(&root.path().join("folder"), b"x", Durability::Process).is_err());
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_phase_has_its_files_where_the_tree_says() {
+    let root = tempfile::tempdir().unwrap();
+    let (run, _) = RunDir::open(root.path(), "one", plan(5), false).unwrap();
+    let phase = run.phase("training", Some(3));
+    phase.create().unwrap();
+    let below = |path: PathBuf| path.strip_prefix(run.path()).unwrap().display().to_string();
+    assert_eq!(
+        below(phase.container("portfolio_001")),
+        "training/window_03/containers/portfolio_001_results.json"
+    );
+    assert_eq!(below(phase.aggregate()), "training/window_03/aggregate_results.json");
+    assert_eq!(below(run.phase("sweep", None).summary()), "sweep/phase_summary.json");
+    assert!(phase.traces().is_dir() && phase.containers().is_dir());
+}
+
+fn record(index: u64, completed: bool, trades: u64, pnl: f64) -> ResultRecord {
+    ResultRecord {
+        index,
+        first_bar: 0,
+        events: 0,
+        status: if completed { 1 } else { 2 },
+        symbol: 0,
+        parameters: [index as f64; 8],
+        equity: EquityTotals {
+            bars: 10,
+            initial: 100.0,
+            last: 100.0 + pnl,
+            peak: 100.0 + pnl.max(0.0),
+            drawdown_max: (-pnl).max(0.0) / 100.0,
+            ..EquityTotals::default()
+        },
+        trades: TradeTotals {
+            trades,
+            winning: trades / 2,
+            gross_profit: pnl,
+            gross_loss: (trades / 2) as f64,
+            pnl,
+            ..TradeTotals::default()
+        },
+        ledger: Ledger::default(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_aggregate_is_that_of_a_full_sort(
+        rows in prop::collection::vec((prop::bool::weighted(0.9), 0..6_u64, -4..4_i8), 0..120),
+        top_n in 0..12_u64,
+        objective in prop::sample::select(Metrics::OBJECTIVES.to_vec()),
+    ) {
+        let records: Vec<ResultRecord> = rows
+            .iter()
+            .enumerate()
+            .map(|(at, (completed, trades, pnl))| {
+                record(at as u64, *completed, *trades, f64::from(*pnl))
+            })
+            .collect();
+        let context = ReportContext {
+            phase: "sweep".to_owned(),
+            strategy: "sma_crossover".to_owned(),
+            parameter_names: vec!["fast".to_owned()],
+            symbols: vec![ReportSymbol { symbol: "SPY".to_owned(), bars_per_year: 252.0 }],
+            objective: objective.to_owned(),
+            containers: records.len() as u64,
+        };
+        let mut aggregator = Aggregator::new(context.clone(), top_n);
+        records.iter().for_each(|record| aggregator.push(record));
+
+        let completed: Vec<&ResultRecord> = records.iter().filter(|one| one.status == 1).collect();
+        let value = |one: &ResultRecord| Metrics::of(one, 252.0).get(objective);
+        let key = |one: &ResultRecord| value(one).map_or(f64::NEG_INFINITY, |number| number + 0.0);
+        let mut sorted = completed.clone();
+        sorted.sort_by(|left, right| {
+            key(right).total_cmp(&key(left)).then(left.index.cmp(&right.index))
+        });
+        sorted.truncate(top_n as usize);
+        let expected: Vec<u64> = sorted.iter().map(|one| one.index).collect();
+        let actual: Vec<u64> = aggregator.best().map(|one| one.index).collect();
+        prop_assert_eq!(actual, expected);
+
+        let report = aggregator.report();
+        prop_assert_eq!(report.containers, records.len() as u64);
+        prop_assert_eq!(report.completed, completed.len() as u64);
+        let trades: u64 = completed.iter().map(|one| one.trades.trades).sum();
+        prop_assert_eq!(report.total_trades, trades);
+        let rates: Vec<f64> =
+            completed.iter().filter_map(|one| Metrics::of(one, 252.0).win_rate).collect();
+        let mean = (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
+        prop_assert_eq!(report.aggregate_metrics.avg_win_rate, mean);
+        let best: Vec<String> = report.best.iter().map(|one| one.container.clone()).collect();
+        let names: Vec<String> = sorted.iter().map(|one| context.container_id(one)).collect();
+        prop_assert_eq!(best, names);
+    }
+}
+
+#[test]
+fn the_best_objective_is_told_even_if_no_container_is_listed() {
+    let context = ReportContext {
+        phase: "sweep".to_owned(),
+        strategy: String::new(),
+        parameter_names: Vec::new(),
+        symbols: vec![ReportSymbol { symbol: "SPY".to_owned(), bars_per_year: 252.0 }],
+        objective: "total_pnl".to_owned(),
+        containers: 2,
+    };
+    let mut aggregator = Aggregator::new(context, 0);
+    aggregator.push(&record(0, true, 1, 1.0));
+    aggregator.push(&record(1, true, 1, 3.0));
+    assert_eq!(aggregator.metrics().best_objective, Some(3.0));
+    assert_eq!(aggregator.best().len(), 0);
+}
