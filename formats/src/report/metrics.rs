@@ -1,7 +1,7 @@
 //! Metrics: ratios made of a result record's folds.
 //!
 //! A pure function of the record and the bars per year, so a reported figure and one recomputed
-//! from a trace cannot differ. Conventions follow empyrical (`empyrical/stats.py`, 0.5.5) with a
+//! from a trace cannot differ. Conventions follow empyrical (`empyrical/stats.py`) with a
 //! required return and a risk-free rate of zero. Figures that do not exist are `None`, `null` in
 //! JSON, never zero: a strategy without a trade has no win rate. Leaves out everything that needs
 //! more than one pass.
