@@ -16,6 +16,7 @@ pub mod sequencer;
 pub mod strategy;
 pub mod sweep;
 pub mod topology;
+pub mod tracer;
 pub mod workflow;
 
 pub use error::{Error, Result};

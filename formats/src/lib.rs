@@ -5,11 +5,14 @@
 //! and nowhere else.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod bars;
 pub mod error;
 pub mod event;
+pub mod manifest;
 pub mod report;
 pub mod result;
+pub mod segment;
 pub mod units;
 
 pub use error::Error;

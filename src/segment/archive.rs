@@ -1,0 +1,408 @@
+//! Writing archives: one thread, fed by a bounded channel.
+//!
+//! Workers hand over full segments (`full`, `store_trades`) and batches of finished containers.
+//! Buffers come from a fixed stock and go back to it: a slow disk slows the sweep, it never grows
+//! memory. A container is committed by its slot, which is written after everything it leads to.
+
+use crate::{Error, Result};
+use admf_formats::archive::{
+    ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, HEADER_BYTES, SLOT_BYTES, Slot,
+    file_name,
+};
+use admf_formats::manifest::Manifest;
+use admf_formats::result::ResultRecord;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Frames that a batch holds before it is sent.
+const BATCH_FRAME_BYTES: usize = 256 << 10;
+/// Records that a batch holds before it is sent.
+const BATCH_RECORDS: usize = 1024;
+/// Segment buffers and batches in the stock, per worker.
+const BUFFERS_PER_WORKER: usize = 4;
+const BATCHES_PER_WORKER: usize = 2;
+/// The longest text that says why a container failed.
+const FAILURE_BYTES_MAX: usize = 4096;
+
+/// Finished containers on their way into the archive.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: Vec<(ResultRecord, usize, Option<String>)>,
+    /// Their retained frames, one after the other.
+    pub frames: Vec<u8>,
+}
+
+impl Batch {
+    /// Adds a container whose retained frames were just appended to [`Batch::frames`].
+    pub fn push(&mut self, record: ResultRecord, failure: Option<String>) {
+        let before: usize = self.records.iter().map(|(_, bytes, _)| bytes).sum();
+        self.push_sized(record, self.frames.len() - before, failure);
+    }
+
+    /// Adds a container with so many bytes of frames.
+    pub fn push_sized(&mut self, record: ResultRecord, bytes: usize, failure: Option<String>) {
+        self.records.push((record, bytes, failure));
+    }
+
+    /// Whether it should be sent.
+    pub fn is_full(&self) -> bool {
+        self.frames.len() >= BATCH_FRAME_BYTES || self.records.len() >= BATCH_RECORDS
+    }
+
+    /// The records, for a phase that keeps them in memory.
+    pub fn records(&self) -> impl Iterator<Item = &ResultRecord> {
+        self.records.iter().map(|(record, ..)| record)
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.frames.clear();
+    }
+}
+
+enum Message {
+    Chunk { container: u64, kind: ChunkKind, buffer: Vec<u8> },
+    Batch(Batch),
+}
+
+/// How an archive is written.
+pub struct ArchiveOptions {
+    /// Workers that will have a handle.
+    pub workers: usize,
+    /// The largest segment that is handed over.
+    pub segment_bytes: usize,
+    /// Waits so long before every write; a slow disk, for tests.
+    pub delay: Option<Duration>,
+}
+
+impl ArchiveOptions {
+    /// Bytes of the stock of buffers, where a ring keeps at most `ring_bytes`.
+    pub const fn bytes(workers: u64, segment_bytes: u64, ring_bytes: u64) -> u64 {
+        let record = size_of::<(ResultRecord, usize, Option<String>)>() as u64;
+        let batch = BATCH_FRAME_BYTES as u64 + ring_bytes + BATCH_RECORDS as u64 * record;
+        let batches = BATCHES_PER_WORKER as u64 + 1;
+        workers * (BUFFERS_PER_WORKER as u64 * segment_bytes + batches * batch) + 2 * batch
+    }
+}
+
+/// What a writer does with each committed container, as for its JSON.
+pub type OnCommit = Box<dyn FnMut(&ResultRecord, Option<&str>) -> Result<()> + Send>;
+
+type Failure = Arc<Mutex<Option<Error>>>;
+
+/// The writer of one phase's archives.
+pub struct ArchiveWriter {
+    thread: JoinHandle<()>,
+    failure: Failure,
+    handle: ArchiveHandle,
+}
+
+/// A worker's way to the writer.
+#[derive(Clone)]
+pub struct ArchiveHandle {
+    messages: Sender<Message>,
+    buffers: Receiver<Vec<u8>>,
+    batches: Receiver<Batch>,
+    failure: Failure,
+    folder: PathBuf,
+}
+
+impl ArchiveWriter {
+    /// Starts the thread that writes into `folder`.
+    pub fn start(folder: &Path, manifest: &Manifest, options: &ArchiveOptions, on_commit: OnCommit) -> Result<ArchiveWriter> {
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let (buffers, batches) = (options.workers * BUFFERS_PER_WORKER, options.workers * BATCHES_PER_WORKER);
+        let (messages, received) = bounded(buffers + batches);
+        let (buffers_back, buffer_stock) = bounded(buffers);
+        let (batches_back, batch_stock) = bounded(batches);
+        for _ in 0..buffers {
+            let sent = buffers_back.send(Vec::with_capacity(options.segment_bytes));
+            sent.expect("the stock has room for its buffers");
+        }
+        for _ in 0..batches {
+            batches_back.send(Batch::default()).expect("the stock has room for its batches");
+        }
+        let failure = Failure::default();
+        let mut files = Files {
+            folder: folder.to_path_buf(),
+            manifest: manifest.encode(),
+            open: HashMap::new(),
+            chains: HashMap::new(),
+            out: Vec::new(),
+            slots: Vec::new(),
+            on_commit,
+        };
+        let (told, delay) = (Arc::clone(&failure), options.delay);
+        let write = move || {
+            for message in received {
+                if let Some(delay) = delay {
+                    std::thread::sleep(delay);
+                }
+                let written = match message {
+                    Message::Chunk { container, kind, mut buffer } => {
+                        let written = files.append(container, kind, &buffer);
+                        buffer.clear();
+                        // The stock is gone only where every worker is.
+                        let _ = buffers_back.send(buffer);
+                        written
+                    }
+                    Message::Batch(mut batch) => {
+                        let written = files.commit(&batch);
+                        batch.clear();
+                        let _ = batches_back.send(batch);
+                        written
+                    }
+                };
+                if let Err(error) = written {
+                    *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+                    return;
+                }
+            }
+            if let Err(error) = files.sync() {
+                *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("archive".to_owned())
+            .stack_size(crate::plan::STACK_BYTES as usize)
+            .spawn(write)
+            .map_err(Error::io("start a writer for", folder))?;
+        let handle = ArchiveHandle {
+            messages,
+            buffers: buffer_stock,
+            batches: batch_stock,
+            failure: Arc::clone(&failure),
+            folder: folder.to_path_buf(),
+        };
+        Ok(ArchiveWriter { thread, failure, handle })
+    }
+
+    /// A handle for one more worker.
+    pub fn handle(&self) -> ArchiveHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until everything is written; call it when all other handles are gone.
+    ///
+    /// Errors: the first one of the writer.
+    pub fn close(self) -> Result<()> {
+        let ArchiveWriter { thread, failure, handle } = self;
+        drop(handle);
+        thread.join().expect("the archive writer does not panic");
+        let error = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        error.map_or(Ok(()), Err)
+    }
+}
+
+impl ArchiveHandle {
+    /// Hands over frames of a container that goes on; waits where the writer is behind.
+    ///
+    /// Commit words are written with generation 0, so that the bytes do not depend on the pool.
+    pub fn flush(&self, container: u64, kind: ChunkKind, frames: &[u8]) -> Result<()> {
+        let mut buffer = self.buffers.recv().map_err(|_| self.gone())?;
+        buffer.extend_from_slice(frames);
+        let mut at = 0;
+        while at < buffer.len() {
+            buffer[at..at + 4].fill(0);
+            at += usize::from(buffer[at + 5]) * 16;
+        }
+        self.messages.send(Message::Chunk { container, kind, buffer }).map_err(|_| self.gone())
+    }
+
+    /// An empty batch from the stock; waits where the writer is behind.
+    pub fn batch(&self) -> Result<Batch> {
+        self.batches.recv().map_err(|_| self.gone())
+    }
+
+    /// Hands over finished containers, in order of index.
+    pub fn commit(&self, batch: Batch) -> Result<()> {
+        self.messages.send(Message::Batch(batch)).map_err(|_| self.gone())
+    }
+
+    /// The writer's error; it stops at the first.
+    fn gone(&self) -> Error {
+        let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failure.take().unwrap_or_else(|| Error::Results {
+            path: self.folder.clone(),
+            message: "the archive writer has stopped after an error".to_owned(),
+        })
+    }
+}
+
+struct ArchiveFile {
+    file: File,
+    path: PathBuf,
+    header: ArchiveHeader,
+    end: u64,
+}
+
+/// The files of a phase, and what was appended for containers that are not finished.
+struct Files {
+    folder: PathBuf,
+    manifest: Vec<u8>,
+    /// One per range of containers: bounded by the sweep's size over [`CONTAINERS_PER_ARCHIVE`].
+    open: HashMap<u64, ArchiveFile>,
+    /// Last chunk of each kind, for the containers that run now.
+    chains: HashMap<u64, [u64; 3]>,
+    out: Vec<u8>,
+    slots: Vec<u8>,
+    on_commit: OnCommit,
+}
+
+impl Files {
+    fn file(&mut self, range: u64) -> Result<&mut ArchiveFile> {
+        if !self.open.contains_key(&range) {
+            let path = self.folder.join(file_name(range));
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(Error::io("open", &path))?;
+            let header = ArchiveHeader { range, manifest_bytes: self.manifest.len() as u32 };
+            let length = file.metadata().map_err(Error::io("inspect", &path))?.len();
+            if length <= header.chunks_offset() {
+                // New, or killed before its first commit.
+                let mut start = header.encode().to_vec();
+                start.extend_from_slice(&self.manifest);
+                file.write_all_at(&start, 0)
+                    .and_then(|()| file.set_len(length.max(header.chunks_offset())))
+                    .map_err(Error::io("write", &path))?;
+            }
+            let end = length.max(header.chunks_offset()).next_multiple_of(16);
+            self.open.insert(range, ArchiveFile { file, path, header, end });
+        }
+        Ok(self.open.get_mut(&range).expect("the file was just opened"))
+    }
+
+    fn append(&mut self, container: u64, kind: ChunkKind, payload: &[u8]) -> Result<()> {
+        let mut chain = self.chains.get(&container).copied().unwrap_or_default();
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let file = self.file(container / CONTAINERS_PER_ARCHIVE)?;
+        push_chunk(&mut out, file.end, &mut chain, container, kind, payload);
+        file.file.write_all_at(&out, file.end).map_err(Error::io("write", &file.path))?;
+        file.end += out.len() as u64;
+        self.out = out;
+        self.chains.insert(container, chain);
+        Ok(())
+    }
+
+    /// Chunks of all containers of a file in one write, then runs of neighbouring slots in one.
+    fn commit(&mut self, batch: &Batch) -> Result<()> {
+        let (mut out, mut slots) = (std::mem::take(&mut self.out), std::mem::take(&mut self.slots));
+        let mut frames = &batch.frames[..];
+        let mut rest = &batch.records[..];
+        while let Some((first, ..)) = rest.first() {
+            let range = first.index / CONTAINERS_PER_ARCHIVE;
+            let count = rest.iter().take_while(|(record, ..)| record.index / CONTAINERS_PER_ARCHIVE == range).count();
+            let (records, others) = rest.split_at(count);
+            rest = others;
+            out.clear();
+            slots.clear();
+            let mut chains: Vec<[u64; 3]> = Vec::with_capacity(count);
+            for (record, ..) in records {
+                chains.push(self.chains.remove(&record.index).unwrap_or_default());
+            }
+            let file = self.file(range)?;
+            for ((record, bytes, failure), chain) in records.iter().zip(&mut chains) {
+                let (own, others) = frames.split_at(*bytes);
+                frames = others;
+                if !own.is_empty() {
+                    push_chunk(&mut out, file.end, chain, record.index, ChunkKind::Trace, own);
+                }
+                if let Some(text) = failure {
+                    let text = &text.as_bytes()[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
+                    push_chunk(&mut out, file.end, chain, record.index, ChunkKind::Failure, text);
+                }
+                slots.extend_from_slice(&Slot { record: *record, last_chunk: *chain }.encode());
+            }
+            file.file.write_all_at(&out, file.end).map_err(Error::io("write", &file.path))?;
+            file.end += out.len() as u64;
+            let mut done = 0;
+            while done < count {
+                let start = records[done].0.index;
+                let run = records[done..].iter().zip(start..).take_while(|((record, ..), index)| record.index == *index).count();
+                let offset = file.header.slots_offset() + start % CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64;
+                file.file
+                    .write_all_at(&slots[done * SLOT_BYTES..(done + run) * SLOT_BYTES], offset)
+                    .map_err(Error::io("write", &file.path))?;
+                done += run;
+            }
+            for (record, _, failure) in records {
+                (self.on_commit)(record, failure.as_deref())?;
+            }
+        }
+        (self.out, self.slots) = (out, slots);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        for file in self.open.values() {
+            file.file.sync_data().map_err(Error::io("sync", &file.path))?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends a chunk to `out`, which will be written at `end`.
+fn push_chunk(out: &mut Vec<u8>, end: u64, chain: &mut [u64; 3], container: u64, kind: ChunkKind, payload: &[u8]) {
+    let last = &mut chain[kind as usize - 1];
+    let header = ChunkHeader { kind, container, bytes: payload.len() as u32, previous: *last };
+    *last = end + out.len() as u64;
+    out.extend_from_slice(&header.encode(payload));
+    out.extend_from_slice(payload);
+    out.resize(out.len().next_multiple_of(16), 0);
+    debug_assert_eq!(header.stride() % 16, 0);
+    debug_assert!(CHUNK_HEADER_BYTES.is_multiple_of(16) && HEADER_BYTES.is_multiple_of(16));
+}
+
+/// Calls `each` with every committed slot of a phase, in order of index.
+pub fn scan_records(folder: &Path, containers: u64, mut each: impl FnMut(&Slot) -> Result<()>) -> Result<()> {
+    const SLOTS: u64 = 64;
+    let mut buffer = vec![0; SLOTS as usize * SLOT_BYTES];
+    for range in 0..containers.div_ceil(CONTAINERS_PER_ARCHIVE) {
+        let path = folder.join(file_name(range));
+        if !path.is_file() {
+            continue;
+        }
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let mut bytes = [0; HEADER_BYTES];
+        if file.read_exact_at(&mut bytes, 0).is_err() {
+            continue;
+        }
+        // Without a header nothing was committed; the writer completes such a file.
+        let Ok(header) = ArchiveHeader::decode(&bytes) else { continue };
+        for first in (0..CONTAINERS_PER_ARCHIVE).step_by(SLOTS as usize) {
+            let offset = header.slots_offset() + first * SLOT_BYTES as u64;
+            if file.read_exact_at(&mut buffer, offset).is_err() {
+                break;
+            }
+            for slot in buffer.chunks_exact(SLOT_BYTES).filter_map(Slot::decode) {
+                each(&slot)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One bit per container: whether it is committed.
+pub fn committed(folder: &Path, containers: u64) -> Result<Vec<u64>> {
+    let mut bits = vec![0; containers.div_ceil(64) as usize];
+    scan_records(folder, containers, |slot| {
+        let index = slot.record.index;
+        if index < containers {
+            bits[(index / 64) as usize] |= 1 << (index % 64);
+        }
+        Ok(())
+    })?;
+    Ok(bits)
+}

@@ -1,0 +1,69 @@
+//! A mapped file: the only unsafe code of the crate.
+//!
+//! The file is allocated and touched whole when it is created, so that a full disk is an error then
+//! and not a SIGBUS later; it is locked, and never shrunk or remapped while it is mapped.
+#![allow(unsafe_code)]
+
+use crate::{Error, Result};
+use memmap2::MmapMut;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A file mapped for writing.
+pub(super) struct Map {
+    map: MmapMut,
+    /// Keeps the lock.
+    _file: File,
+}
+
+impl Map {
+    /// Creates (or empties) the file with so many bytes, all of them allocated.
+    ///
+    /// Errors: the file cannot be created, locked or allocated.
+    pub(super) fn create(path: &Path, bytes: usize) -> Result<Map> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(Error::io("create", path))?;
+        file.try_lock().map_err(|_| Error::Results {
+            path: path.to_path_buf(),
+            message: "another process uses this pool; wait for it or choose another results directory".to_owned(),
+        })?;
+        file.set_len(0).and_then(|()| file.set_len(bytes as u64)).map_err(Error::io("size", path))?;
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes as u64)
+            .map_err(|error| Error::io("allocate", path)(error.into()))?;
+        // SAFETY: a mapping is sound while nobody shrinks the file. The lock above keeps other
+        // pools of ours away, and this process never truncates a file that is mapped; a foreign
+        // program that ignores the lock is outside the contract of the results directory.
+        let mut map = unsafe { MmapMut::map_mut(&file) }.map_err(Error::io("map", path))?;
+        map.fill(0);
+        Ok(Map { map, _file: file })
+    }
+
+    /// The bytes from `at` on.
+    #[inline(always)]
+    pub(super) fn bytes_mut(&mut self, at: usize, bytes: usize) -> &mut [u8] {
+        &mut self.map[at..at + bytes]
+    }
+
+    /// The bytes from `at` on.
+    #[inline(always)]
+    pub(super) fn bytes(&self, at: usize, bytes: usize) -> &[u8] {
+        &self.map[at..at + bytes]
+    }
+
+    /// Stores a commit word after everything that was written before it.
+    #[inline(always)]
+    pub(super) fn commit(&mut self, at: usize, word: u64) {
+        assert!(at.is_multiple_of(8) && at + 8 <= self.map.len(), "commit words are 8-aligned and inside the map");
+        // SAFETY: the assertion keeps the word inside the map, which is page-aligned, so the
+        // pointer is valid and aligned for 8 bytes; `&mut self` keeps every other access of this
+        // process away. The tests of the ring would read torn frames without it.
+        let commit = unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) };
+        commit.store(word.to_le(), Ordering::Release);
+    }
+}

@@ -1,0 +1,109 @@
+//! A pool: one mapped file per worker, cut into equal segments.
+//!
+//! Memory is the size of the file, by construction. A container's ring takes segments and hands
+//! them back; a segment that is handed back gets a new generation, by which its frames die without
+//! being zeroed.
+
+use super::map::Map;
+use crate::Result;
+use admf_formats::manifest::Manifest;
+use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader};
+use std::path::{Path, PathBuf};
+
+/// A worker's pool.
+pub struct Pool {
+    map: Map,
+    path: PathBuf,
+    header: PoolHeader,
+    generations: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl Pool {
+    /// Creates a pool file.
+    ///
+    /// Errors: the file cannot be created, locked or allocated in full.
+    pub fn create(path: &Path, pool: u32, segment_bytes: u32, segments: u32, manifest: &Manifest) -> Result<Pool> {
+        let manifest = manifest.encode();
+        let header = PoolHeader { pool, segment_bytes, segments, manifest_bytes: manifest.len() as u32 };
+        let mut map = Map::create(path, header.file_bytes())?;
+        map.bytes_mut(header.manifest_offset(), manifest.len()).copy_from_slice(&manifest);
+        let encoded = header.encode();
+        map.bytes_mut(0, encoded.len()).copy_from_slice(&encoded);
+        Ok(Pool {
+            map,
+            path: path.to_path_buf(),
+            header,
+            generations: vec![0; segments as usize],
+            free: (0..segments).rev().collect(),
+        })
+    }
+
+    /// Bytes of a pool: the file and what is kept beside it.
+    pub const fn bytes(segment_bytes: u64, segments: u64, manifest_bytes: u64) -> u64 {
+        segments * (segment_bytes + 2 * DESCRIPTOR_BYTES as u64 + 8) + manifest_bytes + 3 * 4096
+    }
+
+    /// Size of a segment.
+    pub const fn segment_bytes(&self) -> usize {
+        self.header.segment_bytes as usize
+    }
+
+    /// Segments that nobody owns.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a segment for a container; `None` where all are taken, which the plan rules out.
+    pub(super) fn acquire(&mut self, owner: u64) -> Option<u32> {
+        let segment = self.free.pop()?;
+        self.describe(segment, true, owner);
+        Some(segment)
+    }
+
+    /// Hands a segment back.
+    pub(super) fn release(&mut self, segment: u32, owner: u64) {
+        self.describe(segment, false, owner);
+        self.free.push(segment);
+    }
+
+    /// A new generation for a segment that stays with its owner: its frames are dead.
+    pub(super) fn restart(&mut self, segment: u32, owner: u64) {
+        self.describe(segment, true, owner);
+    }
+
+    /// Writes the older of the segment's two descriptor slots, so that one is always whole.
+    fn describe(&mut self, segment: u32, owned: bool, owner: u64) {
+        let generation = self.generations[segment as usize] + 1;
+        self.generations[segment as usize] = generation;
+        let slot = self.header.descriptor_offset(segment) + (generation % 2) as usize * DESCRIPTOR_BYTES;
+        let bytes = Descriptor { generation, owned, owner }.encode();
+        self.map.bytes_mut(slot, DESCRIPTOR_BYTES).copy_from_slice(&bytes);
+    }
+
+    #[inline(always)]
+    pub(super) fn generation(&self, segment: u32) -> u32 {
+        self.generations[segment as usize]
+    }
+
+    #[inline(always)]
+    pub(super) fn frame_mut(&mut self, segment: u32, at: usize, bytes: usize) -> &mut [u8] {
+        let offset = self.header.segment_offset(segment) + at;
+        self.map.bytes_mut(offset, bytes)
+    }
+
+    #[inline(always)]
+    pub(super) fn commit(&mut self, segment: u32, at: usize, word: u64) {
+        let offset = self.header.segment_offset(segment) + at;
+        self.map.commit(offset, word);
+    }
+
+    pub(super) fn frames(&self, segment: u32, bytes: usize) -> &[u8] {
+        self.map.bytes(self.header.segment_offset(segment), bytes)
+    }
+}

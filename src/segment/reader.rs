@@ -1,0 +1,228 @@
+//! Reading pools and archives, also those of a killed run: `pread` only, nothing trusted.
+
+use crate::{Error, Result};
+use admf_formats::archive::{self, ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, SLOT_BYTES, Slot};
+use admf_formats::manifest::Manifest;
+use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, Frame, POOL_HEADER_BYTES, POOL_MAGIC, PoolHeader, read_frame};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The largest manifest or chunk that is read.
+const PART_BYTES_MAX: u64 = 64 << 20;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A worker's pool.
+    Pool,
+    /// An archive.
+    Archive,
+}
+
+/// What kind of file this is; `None` where it is neither.
+pub fn file_kind(path: &Path) -> Result<Option<FileKind>> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let mut magic = [0; 8];
+    if file.read_exact_at(&mut magic, 0).is_err() {
+        return Ok(None);
+    }
+    Ok(match magic {
+        POOL_MAGIC => Some(FileKind::Pool),
+        archive::MAGIC => Some(FileKind::Archive),
+        _ => None,
+    })
+}
+
+struct Source {
+    file: File,
+    path: PathBuf,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Source> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        Ok(Source { file, path: path.to_path_buf() })
+    }
+
+    fn damaged(&self, offset: u64, message: impl Into<String>) -> Error {
+        Error::Damaged { path: self.path.clone(), offset, message: message.into() }
+    }
+
+    fn read(&self, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        if bytes > PART_BYTES_MAX {
+            return Err(self.damaged(offset, format!("a part of {bytes} bytes; {PART_BYTES_MAX} at most")));
+        }
+        let mut buffer = vec![0; bytes as usize];
+        self.file
+            .read_exact_at(&mut buffer, offset)
+            .map_err(|error| self.damaged(offset, format!("cannot read {bytes} bytes: {error}")))?;
+        Ok(buffer)
+    }
+}
+
+/// Reads an archive.
+pub struct ArchiveReader {
+    source: Source,
+    header: ArchiveHeader,
+    /// What the file says of itself.
+    pub manifest: Manifest,
+}
+
+impl ArchiveReader {
+    /// Opens an archive and reads its manifest.
+    pub fn open(path: &Path) -> Result<ArchiveReader> {
+        let source = Source::open(path)?;
+        let bytes = source.read(0, archive::HEADER_BYTES as u64)?;
+        let header = ArchiveHeader::decode(&bytes).map_err(|message| source.damaged(0, message))?;
+        let offset = archive::HEADER_BYTES as u64;
+        let manifest = Manifest::decode(&source.read(offset, u64::from(header.manifest_bytes))?)
+            .map_err(|message| source.damaged(offset, message))?;
+        Ok(ArchiveReader { source, header, manifest })
+    }
+
+    /// Containers that the file has slots for.
+    pub fn containers(&self) -> std::ops::Range<u64> {
+        let first = self.header.range * CONTAINERS_PER_ARCHIVE;
+        first..(first + CONTAINERS_PER_ARCHIVE).min(self.manifest.containers)
+    }
+
+    /// The committed container of this index.
+    pub fn slot(&self, index: u64) -> Result<Option<Slot>> {
+        if !self.containers().contains(&index) {
+            return Ok(None);
+        }
+        let within = index % CONTAINERS_PER_ARCHIVE;
+        let bytes = self.source.read(self.header.slots_offset() + within * SLOT_BYTES as u64, SLOT_BYTES as u64)?;
+        Ok(Slot::decode(&bytes).filter(|slot| slot.record.index == index))
+    }
+
+    /// Reads the chunk at `offset`, checked.
+    fn chunk(&self, offset: u64) -> Result<(ChunkHeader, Vec<u8>)> {
+        let head = self.source.read(offset, CHUNK_HEADER_BYTES as u64)?;
+        let header = ChunkHeader::decode(&head).ok_or_else(|| self.source.damaged(offset, "no chunk begins here"))?;
+        let payload = self.source.read(offset + CHUNK_HEADER_BYTES as u64, u64::from(header.bytes))?;
+        if !ChunkHeader::is_intact(&head, &payload) {
+            return Err(self.source.damaged(offset, "the chunk's checksum does not match"));
+        }
+        Ok((header, payload))
+    }
+
+    /// Offsets of a committed container's chunks of one kind, in order.
+    fn chain(&self, slot: &Slot, kind: ChunkKind) -> Result<Vec<u64>> {
+        let mut offsets = Vec::new();
+        let mut at = slot.last_chunk[kind as usize - 1];
+        while at != 0 {
+            let head = self.source.read(at, CHUNK_HEADER_BYTES as u64)?;
+            let header = ChunkHeader::decode(&head)
+                .filter(|header| header.kind == kind && header.container == slot.record.index && header.previous < at)
+                .ok_or_else(|| self.source.damaged(at, "no chunk of this container begins here"))?;
+            offsets.push(at);
+            at = header.previous;
+        }
+        offsets.reverse();
+        Ok(offsets)
+    }
+
+    /// Calls `each` with every frame of a committed container, in order, a chunk in memory at once.
+    pub fn frames(&self, slot: &Slot, kind: ChunkKind, mut each: impl FnMut(&Frame) -> Result<()>) -> Result<()> {
+        for offset in self.chain(slot, kind)? {
+            let (_, payload) = self.chunk(offset)?;
+            self.each_frame(offset, &payload, &mut each)?;
+        }
+        Ok(())
+    }
+
+    fn each_frame(&self, offset: u64, payload: &[u8], each: &mut dyn FnMut(&Frame) -> Result<()>) -> Result<()> {
+        let mut at = 0;
+        while at < payload.len() {
+            let frame = read_frame(&payload[at..])
+                .ok_or_else(|| self.source.damaged(offset + (CHUNK_HEADER_BYTES + at) as u64, "no frame begins here"))?;
+            at += frame.bytes;
+            each(&frame)?;
+        }
+        Ok(())
+    }
+
+    /// Why a committed container failed.
+    pub fn failure(&self, slot: &Slot) -> Result<Option<String>> {
+        let mut text = None;
+        for offset in self.chain(slot, ChunkKind::Failure)? {
+            text = Some(String::from_utf8_lossy(&self.chunk(offset)?.1).into_owned());
+        }
+        Ok(text)
+    }
+
+    /// Calls `each` with the frames of containers that were not finished, in the order in which
+    /// they were written; a torn chunk at the end of the file ends it.
+    pub fn unfinished_frames(&self, kind: ChunkKind, mut each: impl FnMut(u64, &Frame) -> Result<()>) -> Result<()> {
+        let mut at = self.header.chunks_offset();
+        while let Ok((header, payload)) = self.chunk(at) {
+            if header.kind == kind && self.slot(header.container)?.is_none() {
+                self.each_frame(at, &payload, &mut |frame| each(header.container, frame))?;
+            }
+            at += header.stride();
+        }
+        Ok(())
+    }
+}
+
+/// Reads a pool.
+pub struct PoolReader {
+    source: Source,
+    /// The file's header.
+    pub header: PoolHeader,
+    /// What the file says of itself.
+    pub manifest: Manifest,
+}
+
+impl PoolReader {
+    /// Opens a pool and reads its manifest.
+    pub fn open(path: &Path) -> Result<PoolReader> {
+        let source = Source::open(path)?;
+        let bytes = source.read(0, POOL_HEADER_BYTES as u64)?;
+        let header = PoolHeader::decode(&bytes).map_err(|message| source.damaged(0, message))?;
+        let offset = header.manifest_offset() as u64;
+        let manifest = Manifest::decode(&source.read(offset, u64::from(header.manifest_bytes))?)
+            .map_err(|message| source.damaged(offset, message))?;
+        Ok(PoolReader { source, header, manifest })
+    }
+
+    /// Segments that a container owned, with their owner, in order of owner.
+    pub fn owned(&self) -> Result<Vec<(u64, u32, u32)>> {
+        let mut owned = Vec::new();
+        for segment in 0..self.header.segments {
+            let slots = self.source.read(self.header.descriptor_offset(segment) as u64, 2 * DESCRIPTOR_BYTES as u64)?;
+            if let Some(descriptor) = Descriptor::newest(&slots).filter(|descriptor| descriptor.owned) {
+                owned.push((descriptor.owner, segment, descriptor.generation));
+            }
+        }
+        owned.sort_unstable();
+        Ok(owned)
+    }
+
+    /// Calls `each` with every committed frame that was not recycled, container by container, in
+    /// order of sequence; the segments of one container are in memory at once.
+    pub fn frames(&self, mut each: impl FnMut(u64, &Frame) -> Result<()>) -> Result<()> {
+        let owned = self.owned()?;
+        for ring in owned.chunk_by(|a, b| a.0 == b.0) {
+            let mut frames = Vec::new();
+            for (_, segment, generation) in ring {
+                let offset = self.header.segment_offset(*segment) as u64;
+                let bytes = self.source.read(offset, u64::from(self.header.segment_bytes))?;
+                let mut at = 0;
+                while let Some(frame) = read_frame(&bytes[at.min(bytes.len())..]).filter(|f| f.generation == *generation) {
+                    at += frame.bytes;
+                    frames.push(frame);
+                }
+            }
+            frames.sort_by_key(|frame| frame.stamp.sequence);
+            // An evacuated frame may stand in two segments for a moment.
+            frames.dedup_by_key(|frame| frame.stamp.sequence);
+            for frame in &frames {
+                each(ring[0].0, frame)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! A container's ring: the segments it has, and which of its events it keeps.
+//!
+//! Retention is logical: what is kept follows from the events and the rules alone, never from how
+//! frames happen to lie in segments. Segments are recycled as soon as nothing kept lies in them.
+
+use super::pool::Pool;
+use super::retention::{OnFull, RetentionPolicy, TraceRules};
+use admf_formats::event::{Payload, Stamp};
+use admf_formats::result::Ledger;
+use admf_formats::segment::{FRAME_BYTES_MAX, commit_word, frame_bytes, frame_sequence, frame_trade, parse_commit, write_frame};
+use std::collections::VecDeque;
+
+/// Trades that may be open at once in one container.
+pub const OPEN_TRADES_MAX: usize = 1 << 10;
+
+/// Whether an event found room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Append {
+    /// It did, or was accounted for.
+    Done,
+    /// The ring streams, and its segment must be flushed first.
+    Flush,
+    /// The ring is at its cap and the rules are strict.
+    Full,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    segment: u32,
+    used: u32,
+    frames: u32,
+    /// Counts the segments of this ring.
+    ordinal: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OpenTrade {
+    trade: u32,
+    frames: u64,
+    bytes: u64,
+    first_ordinal: u64,
+}
+
+/// The ring of one container.
+#[derive(Debug)]
+pub struct Ring {
+    rules: TraceRules,
+    owner: u64,
+    held: VecDeque<Held>,
+    open: Vec<OpenTrade>,
+    ordinal: u64,
+    live_bytes: u64,
+    /// Frames in the ring, for the sliding window.
+    frames: u64,
+    /// Frames that were streamed.
+    streamed: u64,
+    ledger: Ledger,
+}
+
+/// Segments that a ring may hold under these rules: what the plan counts.
+pub const fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
+    let usable = segment_bytes - FRAME_BYTES_MAX as u64;
+    match rules.policy {
+        _ if rules.events.is_empty() => 0,
+        RetentionPolicy::Full => 1,
+        RetentionPolicy::SlidingWindow { events } => (events * FRAME_BYTES_MAX as u64).div_ceil(usable) + 2,
+        // Twice the cap, so that evacuating dead frames always frees half of what it visits.
+        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
+            2 * rules.bytes_per_container.div_ceil(usable) + 2
+        }
+    }
+}
+
+impl Ring {
+    /// An empty ring of this container.
+    pub fn new(rules: TraceRules, owner: u64) -> Ring {
+        Ring {
+            rules,
+            owner,
+            held: VecDeque::with_capacity(4),
+            open: Vec::with_capacity(2),
+            ordinal: 0,
+            live_bytes: 0,
+            frames: 0,
+            streamed: 0,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Appends an event.
+    #[inline]
+    pub fn append<P: Payload>(&mut self, pool: &mut Pool, stamp: &Stamp, payload: &P) -> Append {
+        let bytes = frame_bytes(P::KIND);
+        match self.rules.policy {
+            RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
+                if stamp.trade == 0 {
+                    self.ledger.attempted += 1;
+                    self.ledger.dropped_without_trade += 1;
+                    return Append::Done;
+                }
+                let over_cap = self.live_bytes + bytes as u64 > self.rules.bytes_per_container;
+                if over_cap || !self.count_trade(stamp.trade, bytes as u64) {
+                    if self.rules.on_full == OnFull::Strict {
+                        return Append::Full;
+                    }
+                    self.ledger.attempted += 1;
+                    self.ledger.dropped_at_cap += 1;
+                    return Append::Done;
+                }
+                self.live_bytes += bytes as u64;
+                self.make_room(pool, bytes);
+            }
+            RetentionPolicy::SlidingWindow { .. } => self.make_room(pool, bytes),
+            RetentionPolicy::Full => {
+                if self.held.is_empty() {
+                    self.take_segment(pool);
+                } else if self.held[0].used as usize + bytes > pool.segment_bytes() {
+                    return Append::Flush;
+                }
+            }
+        }
+        self.ledger.attempted += 1;
+        self.write(pool, bytes, stamp, payload);
+        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
+            self.slide(pool, events);
+        }
+        Append::Done
+    }
+
+    #[inline(always)]
+    fn write<P: Payload>(&mut self, pool: &mut Pool, bytes: usize, stamp: &Stamp, payload: &P) {
+        let head = self.held.back_mut().expect("room was made in a segment");
+        let at = head.used as usize;
+        write_frame(pool.frame_mut(head.segment, at, bytes), stamp, payload);
+        pool.commit(head.segment, at, commit_word(pool.generation(head.segment), P::KIND, bytes));
+        head.used += bytes as u32;
+        head.frames += 1;
+        self.frames += 1;
+    }
+
+    /// Counts a frame for its trade; false where too many trades are open.
+    #[inline]
+    fn count_trade(&mut self, trade: u32, bytes: u64) -> bool {
+        let ordinal = self.ordinal;
+        if let Some(open) = self.open.iter_mut().rev().find(|open| open.trade == trade) {
+            open.frames += 1;
+            open.bytes += bytes;
+            return true;
+        }
+        if self.open.len() >= OPEN_TRADES_MAX {
+            return false;
+        }
+        // The frame may still go into the segment that is the head now.
+        self.open.push(OpenTrade { trade, frames: 1, bytes, first_ordinal: ordinal });
+        true
+    }
+
+    fn take_segment(&mut self, pool: &mut Pool) {
+        let segment = pool.acquire(self.owner).expect("the plan counts the segments of every ring");
+        self.ordinal += 1;
+        self.held.push_back(Held { segment, used: 0, frames: 0, ordinal: self.ordinal });
+    }
+
+    /// Makes sure that the head has room for a frame.
+    #[inline]
+    fn make_room(&mut self, pool: &mut Pool, bytes: usize) {
+        if self.held.back().is_some_and(|head| head.used as usize + bytes <= pool.segment_bytes()) {
+            return;
+        }
+        self.grow(pool);
+    }
+
+    #[cold]
+    fn grow(&mut self, pool: &mut Pool) {
+        let max = segments_max(&self.rules, pool.segment_bytes() as u64) as usize;
+        let is_window = matches!(self.rules.policy, RetentionPolicy::SlidingWindow { .. });
+        // One segment is spare for the evacuation itself.
+        while !is_window && self.held.len() + 1 >= max {
+            self.evacuate(pool);
+            if self.held.back().is_some_and(|head| head.used as usize + FRAME_BYTES_MAX <= pool.segment_bytes()) {
+                return;
+            }
+        }
+        self.take_segment(pool);
+    }
+
+    /// Copies what is kept of the oldest segment to the head and hands the segment back.
+    fn evacuate(&mut self, pool: &mut Pool) {
+        let Some(oldest) = self.held.pop_front() else { return };
+        let mut at = 0;
+        while at < oldest.used as usize {
+            let mut frame = [0; FRAME_BYTES_MAX];
+            let rest = pool.frames(oldest.segment, oldest.used as usize);
+            let word = u64::from_le_bytes(rest[at..at + 8].try_into().expect("eight bytes"));
+            let (kind, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
+            frame[..bytes].copy_from_slice(&rest[at..at + bytes]);
+            at += bytes;
+            self.frames -= 1;
+            if !self.open.iter().any(|open| open.trade == frame_trade(&frame)) {
+                continue;
+            }
+            if self.held.back().is_none_or(|head| head.used as usize + bytes > pool.segment_bytes()) {
+                self.take_segment(pool);
+            }
+            let head = self.held.back_mut().expect("a segment was taken");
+            pool.frame_mut(head.segment, head.used as usize, bytes)[8..].copy_from_slice(&frame[8..bytes]);
+            let word = commit_word(pool.generation(head.segment), kind, bytes);
+            pool.commit(head.segment, head.used as usize, word);
+            head.used += bytes as u32;
+            head.frames += 1;
+            self.frames += 1;
+        }
+        // Only now: until here every kept frame is in one of the two places.
+        pool.release(oldest.segment, self.owner);
+        let oldest_ordinal = self.held.front().map_or(self.ordinal, |held| held.ordinal);
+        for open in &mut self.open {
+            open.first_ordinal = open.first_ordinal.max(oldest_ordinal);
+        }
+    }
+
+    /// The trade is closed in full, or will never open: its events are kept no longer.
+    #[inline]
+    pub fn end_trade(&mut self, pool: &mut Pool, trade: u32) {
+        let Some(at) = self.open.iter().position(|open| open.trade == trade) else { return };
+        let ended = self.open.remove(at);
+        self.ledger.recycled_trade_closed += ended.frames;
+        self.live_bytes -= ended.bytes;
+        let oldest_kept = self.open.iter().map(|open| open.first_ordinal).min();
+        match oldest_kept {
+            Some(ordinal) => {
+                while self.held.len() > 1 && self.held[0].ordinal < ordinal {
+                    self.release_oldest(pool);
+                }
+            }
+            None => {
+                while self.held.len() > 1 {
+                    self.release_oldest(pool);
+                }
+                // Nothing is kept: the head begins anew before it would have to grow.
+                if let Some(head) = self.held.back_mut()
+                    && head.used as usize * 2 > pool.segment_bytes()
+                {
+                    pool.restart(head.segment, self.owner);
+                    self.frames -= u64::from(head.frames);
+                    (head.used, head.frames) = (0, 0);
+                }
+            }
+        }
+    }
+
+    fn release_oldest(&mut self, pool: &mut Pool) {
+        if let Some(oldest) = self.held.pop_front() {
+            self.frames -= u64::from(oldest.frames);
+            pool.release(oldest.segment, self.owner);
+        }
+    }
+
+    fn slide(&mut self, pool: &mut Pool, events: u64) {
+        let kept = self.ledger.attempted - self.ledger.recycled_window;
+        if kept > events {
+            self.ledger.recycled_window += kept - events;
+        }
+        while self.held.len() > 1 && self.frames - u64::from(self.held[0].frames) >= events {
+            self.release_oldest(pool);
+        }
+    }
+
+    /// The streamed segment's frames, to be flushed; the segment begins anew with
+    /// [`Ring::flushed`].
+    pub fn streaming<'a>(&self, pool: &'a Pool) -> &'a [u8] {
+        self.held.back().map_or(&[], |head| pool.frames(head.segment, head.used as usize))
+    }
+
+    /// The frames of [`Ring::streaming`] are in the archive's hands.
+    pub fn flushed(&mut self, pool: &mut Pool) {
+        if let Some(head) = self.held.back_mut() {
+            pool.restart(head.segment, self.owner);
+            self.streamed += u64::from(head.frames);
+            (head.used, head.frames) = (0, 0);
+        }
+    }
+
+    /// Writes what is kept into `into`, in order of sequence, and hands every segment back.
+    ///
+    /// Commit words are written with generation 0, so that the bytes do not depend on the pool.
+    pub fn finish(&mut self, pool: &mut Pool, into: &mut Vec<u8>) -> Ledger {
+        let mut kept: Vec<(u64, u32, usize, usize)> = Vec::new();
+        for held in &self.held {
+            let frames = pool.frames(held.segment, held.used as usize);
+            let mut at = 0;
+            while at < frames.len() {
+                let word = u64::from_le_bytes(frames[at..at + 8].try_into().expect("eight bytes"));
+                let (_, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
+                let frame = &frames[at..at + bytes];
+                let is_kept = match self.rules.policy {
+                    RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
+                        self.open.iter().any(|open| open.trade == frame_trade(frame))
+                    }
+                    _ => true,
+                };
+                if is_kept {
+                    kept.push((frame_sequence(frame), held.segment, at, bytes));
+                }
+                at += bytes;
+            }
+        }
+        kept.sort_unstable();
+        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
+            let excess = kept.len().saturating_sub(events as usize);
+            kept.drain(..excess);
+        }
+        self.ledger.retained = self.streamed + kept.len() as u64;
+        for (_, segment, at, bytes) in kept {
+            let from = into.len();
+            into.extend_from_slice(&pool.frames(segment, at + bytes)[at..]);
+            into[from..from + 4].fill(0);
+        }
+        self.abandon(pool);
+        self.ledger
+    }
+
+    /// Hands every segment back; nothing is kept.
+    pub fn abandon(&mut self, pool: &mut Pool) {
+        while !self.held.is_empty() {
+            self.release_oldest(pool);
+        }
+        self.open.clear();
+    }
+
+    /// Segments in use.
+    pub fn segments(&self) -> usize {
+        self.held.len()
+    }
+}

@@ -1,0 +1,146 @@
+//! The tracer of a container: selects events, frames them, applies retention.
+
+use crate::Result;
+use crate::segment::retention::{RetentionPolicy, TraceRules};
+use crate::segment::{Append, ArchiveHandle, Pool, Ring};
+use admf_formats::archive::ChunkKind;
+use admf_formats::event::{EventKind, EventSet, Payload, Stamp};
+use admf_formats::result::Ledger;
+
+/// Bytes of events that an open trade of the engine can have, with the orders of the next one; a
+/// ring under `trade_complete` never needs more, whatever its cap.
+pub const TRADE_BYTES_MAX: u64 = 1536;
+
+/// The rules with a cap that no container reaches without need.
+pub fn effective(rules: &TraceRules) -> TraceRules {
+    TraceRules { bytes_per_container: rules.bytes_per_container.min(TRADE_BYTES_MAX), ..*rules }
+}
+
+/// Size of a pool's segments under these rules: small where little is kept, so that it stays in
+/// cache, large where everything streams.
+pub const fn segment_bytes(rules: &TraceRules) -> u64 {
+    match rules.policy {
+        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => 1 << 10,
+        RetentionPolicy::SlidingWindow { .. } => 4 << 10,
+        RetentionPolicy::Full => 16 << 10,
+    }
+}
+
+/// One container's tracer.
+#[derive(Debug)]
+pub struct Tracer {
+    selection: EventSet,
+    ring: Ring,
+    /// The log of closed trades, where it is kept.
+    trades: Option<Ring>,
+}
+
+/// Why a tracer could not take an event.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The ring is at its cap and the rules are strict: this container fails.
+    Full,
+    /// The archive failed: the run ends.
+    Archive(crate::Error),
+}
+
+impl Tracer {
+    /// A tracer of this container.
+    pub fn new(rules: &TraceRules, container: u64) -> Tracer {
+        let log = TraceRules { policy: RetentionPolicy::Full, ..*rules };
+        Tracer {
+            selection: rules.events,
+            ring: Ring::new(effective(rules), container),
+            trades: rules.store_trades.then(|| Ring::new(log, container)),
+        }
+    }
+
+    /// Segments that a tracer may hold: what the plan counts.
+    pub fn segments_max(rules: &TraceRules) -> u64 {
+        crate::segment::segments_max(&effective(rules), segment_bytes(rules)) + u64::from(rules.store_trades)
+    }
+
+    /// Whether an event of this kind matters to it.
+    #[inline(always)]
+    pub fn wants(&self, kind: EventKind) -> bool {
+        // The end of a trade matters to retention also where it is not traced.
+        self.selection.contains(kind) || kind as u8 == EventKind::PositionClose as u8
+    }
+
+    /// Takes one event.
+    #[inline]
+    pub fn emit<P: Payload>(
+        &mut self,
+        pool: &mut Pool,
+        archive: Option<&ArchiveHandle>,
+        container: u64,
+        stamp: &Stamp,
+        payload: &P,
+    ) -> Result<(), Refusal> {
+        if self.selection.contains(P::KIND) {
+            append(&mut self.ring, pool, archive, container, ChunkKind::Trace, stamp, payload)?;
+        }
+        if P::KIND as u8 == EventKind::PositionClose as u8 {
+            if let Some(trades) = &mut self.trades {
+                append(trades, pool, archive, container, ChunkKind::Trades, stamp, payload)?;
+            }
+            self.ring.end_trade(pool, stamp.trade);
+        }
+        Ok(())
+    }
+
+    /// A trade will never open.
+    pub fn end_trade(&mut self, pool: &mut Pool, trade: u32) {
+        self.ring.end_trade(pool, trade);
+    }
+
+    /// The container is destroyed: what is kept goes into `frames` (and the archive, where it
+    /// streams), every segment back to the pool.
+    pub fn finish(
+        &mut self,
+        pool: &mut Pool,
+        archive: Option<&ArchiveHandle>,
+        container: u64,
+        frames: &mut Vec<u8>,
+    ) -> Result<Ledger> {
+        if let Some(mut trades) = self.trades.take() {
+            if let Some(archive) = archive.filter(|_| !trades.streaming(pool).is_empty()) {
+                archive.flush(container, ChunkKind::Trades, trades.streaming(pool))?;
+            }
+            trades.abandon(pool);
+        }
+        Ok(self.ring.finish(pool, frames))
+    }
+
+    /// The container is given up: nothing is kept.
+    pub fn abandon(&mut self, pool: &mut Pool) {
+        if let Some(mut trades) = self.trades.take() {
+            trades.abandon(pool);
+        }
+        self.ring.abandon(pool);
+    }
+}
+
+#[inline]
+fn append<P: Payload>(
+    ring: &mut Ring,
+    pool: &mut Pool,
+    archive: Option<&ArchiveHandle>,
+    container: u64,
+    kind: ChunkKind,
+    stamp: &Stamp,
+    payload: &P,
+) -> Result<(), Refusal> {
+    loop {
+        match ring.append(pool, stamp, payload) {
+            Append::Done => return Ok(()),
+            Append::Full => return Err(Refusal::Full),
+            Append::Flush => {
+                if let Some(archive) = archive {
+                    archive.flush(container, kind, ring.streaming(pool)).map_err(Refusal::Archive)?;
+                }
+                ring.flushed(pool);
+            }
+        }
+    }
+}
