@@ -70,6 +70,7 @@ impl Batch {
 enum Message {
     Chunk { container: u64, kind: ChunkKind, buffer: Vec<u8> },
     Batch(Batch),
+    Forget(u64),
 }
 
 /// How an archive is written.
@@ -153,6 +154,10 @@ impl ArchiveWriter {
                         let _ = buffers_back.send(buffer);
                         written
                     }
+                    Message::Forget(container) => {
+                        files.chains.remove(&container);
+                        Ok(())
+                    }
                     Message::Batch(mut batch) => {
                         let written = files.commit(&batch);
                         batch.clear();
@@ -214,6 +219,11 @@ impl ArchiveHandle {
             at += usize::from(buffer[at + 5]) * 16;
         }
         self.messages.send(Message::Chunk { container, kind, buffer }).map_err(|_| self.gone())
+    }
+
+    /// The container begins again: what it handed over so far leads nowhere.
+    pub fn forget(&self, container: u64) -> Result<()> {
+        self.messages.send(Message::Forget(container)).map_err(|_| self.gone())
     }
 
     /// An empty batch from the stock; waits where the writer is behind.

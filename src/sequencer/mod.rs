@@ -1,4 +1,10 @@
-//! Phases and their windows.
+//! Phases and their windows: planned, run, and folded into their aggregate.
+
+mod layout;
+mod phase;
+mod tile;
+
+pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, run_phase};
 
 use crate::container::ContainerRules;
 use std::path::PathBuf;

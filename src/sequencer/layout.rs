@@ -1,0 +1,89 @@
+//! Which containers a phase has, and how they fall into tiles.
+
+use crate::sweep::{Space, TileGrid};
+use crate::topology::ParameterSet;
+use admf_formats::units::PARAMETERS_MAX;
+
+/// The containers of a phase.
+#[derive(Clone, Debug)]
+pub(super) enum Sets<'a> {
+    /// The whole space, for each symbol: the symbol is the slowest dimension.
+    Space {
+        space: &'a Space,
+        symbols: u64,
+    },
+    /// Handed over by an earlier phase, best first: symbol and values.
+    Chosen(Vec<(u16, [f64; PARAMETERS_MAX])>),
+}
+
+impl Sets<'_> {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Sets::Space { space, symbols } => space.len() * symbols,
+            Sets::Chosen(list) => list.len() as u64,
+        }
+    }
+}
+
+/// Containers cut into tiles; no tile has two symbols.
+pub(super) struct Layout<'a> {
+    sets: &'a Sets<'a>,
+    grid: Option<TileGrid>,
+    cap: u64,
+}
+
+impl<'a> Layout<'a> {
+    pub(super) fn new(sets: &'a Sets<'a>, cap: u64) -> Layout<'a> {
+        let grid = match sets {
+            Sets::Space { space, .. } => Some(TileGrid::new(space, cap)),
+            Sets::Chosen(_) => None,
+        };
+        Layout { sets, grid, cap }
+    }
+
+    pub(super) fn tiles(&self) -> u64 {
+        match (self.sets, &self.grid) {
+            (Sets::Space { symbols, .. }, Some(grid)) => grid.len() * symbols,
+            _ => self.sets.len(),
+        }
+    }
+
+    pub(super) fn sets_max(&self) -> u64 {
+        self.grid.as_ref().map_or(1, TileGrid::sets_max).min(self.cap)
+    }
+
+    /// The containers of a tile that `wanted` says are to be run, in order of index.
+    pub(super) fn tile(&self, tile: u64, wanted: impl Fn(u64) -> bool, into: &mut Vec<ParameterSet>) -> u16 {
+        into.clear();
+        match (self.sets, &self.grid) {
+            (Sets::Space { space, .. }, Some(grid)) => {
+                let symbol = tile / grid.len();
+                let mut last: Option<(u64, u64)> = None;
+                for raw in grid.raw_sets(grid.tile(tile % grid.len())) {
+                    if !space.is_valid(raw) {
+                        continue;
+                    }
+                    // Neighbours have neighbouring numbers; looking one up is not cheap.
+                    let rank = match last {
+                        Some((before, rank)) if before + 1 == raw => rank + 1,
+                        _ => space.index_of(raw),
+                    };
+                    last = Some((raw, rank));
+                    let index = symbol * space.len() + rank;
+                    if wanted(index) {
+                        into.push(ParameterSet { index, values: space.raw_values(raw) });
+                    }
+                }
+                symbol as u16
+            }
+            (Sets::Chosen(list), _) => {
+                let (symbol, values) = list[tile as usize];
+                if wanted(tile) {
+                    into.push(ParameterSet { index: tile, values });
+                }
+                symbol
+            }
+            (Sets::Space { .. }, None) => unreachable!("a space always has a grid"),
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! One phase: planned, run by workers over tiles, folded into its aggregate.
+
+use super::layout::{Layout, Sets};
+use super::tile::{Finished, TileRunner, ToArchive};
+use super::{Candidates, ContainerResults, Phase, ResultsStorage, Split, Warmup, Window};
+use crate::container::Span;
+use crate::market::BarsFile;
+use crate::plan::{self, Part, Plan};
+use crate::results::{Aggregator, PhaseDir};
+use crate::segment::retention::{Backing, RetentionPolicy};
+use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committed, scan_records};
+use crate::strategy::Strategy;
+use crate::sweep::Space;
+use crate::topology::{self, Job, ParameterSet, TileEnd, Worker};
+use crate::tracer::{self, Tracer};
+use crate::{Error, Result};
+use admf_formats::archive::SLOT_BYTES;
+use admf_formats::manifest::{Manifest, ManifestSymbol};
+use admf_formats::report::{AggregateReport, ContainerReport, PhaseConfig, PhaseSummary, SymbolWindow};
+use admf_formats::result::ResultRecord;
+use admf_formats::units::rfc3339;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Containers up to which `auto` writes a JSON each.
+const JSON_CONTAINERS_MAX: u64 = 1000;
+
+/// A symbol with its bars opened.
+pub struct Symbol {
+    /// Symbol.
+    pub symbol: String,
+    /// Its bars.
+    pub bars: BarsFile,
+    /// The bars that the workflow's `start` and `end` leave.
+    pub data: Span,
+    /// Bars per year.
+    pub bars_per_year: f64,
+}
+
+/// What all phases of a run have in common.
+pub struct RunSettings<'a> {
+    /// Workflow.
+    pub workflow: &'a str,
+    /// Strategy.
+    pub strategy: &'a dyn Strategy,
+    /// Its parameter sets.
+    pub space: &'a Space,
+    /// Symbols.
+    pub symbols: &'a [Symbol],
+    /// Effective settings, for the manifests.
+    pub settings: &'a serde_json::Value,
+    /// Bytes for everything.
+    pub budget: u64,
+    /// Workers at most.
+    pub threads: u64,
+    /// Where pools on disk go.
+    pub pools: PathBuf,
+    /// Set when the run is asked to stop.
+    pub stop: &'a AtomicBool,
+    /// Finished containers of the phase that runs.
+    pub finished: &'a AtomicU64,
+}
+
+/// A phase with its candidates, before or while it runs.
+pub struct PhaseRun<'a> {
+    settings: &'a RunSettings<'a>,
+    phase: &'a Phase,
+    sets: Sets<'a>,
+    spans: Vec<Span>,
+    /// Where results go, which the plan may have changed.
+    pub storage: ResultsStorage,
+    /// Why the storage was changed.
+    pub storage_change: Option<String>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// What a phase came to.
+pub struct Outcome {
+    /// The best containers, best first.
+    pub best: Vec<ResultRecord>,
+    /// The aggregate.
+    pub aggregate: AggregateReport,
+}
+
+/// The bars of a window.
+fn span(window: Window, symbol: &Symbol) -> Result<Span> {
+    let Span { first, end } = symbol.data;
+    let cut = |split: Split| -> Result<u64> {
+        Ok(match split {
+            Split::Ratio(ratio) => first + ((end - first) as f64 * ratio) as u64,
+            Split::TrainEnd(ts_ns) => symbol.bars.bar_at_or_after(ts_ns)?.clamp(first, end),
+        })
+    };
+    let span = match window {
+        Window::All => symbol.data,
+        Window::Train(split) => Span { first, end: cut(split)? },
+        Window::Test(split) => Span { first: cut(split)?, end },
+    };
+    if span.end < span.first + 2 {
+        return Err(Error::Usage {
+            message: format!(
+                "symbol {}: a window of {} bars (of {}); at least 2 are needed: change `split`, `start` or `end`",
+                symbol.symbol,
+                span.end.saturating_sub(span.first),
+                end - first
+            ),
+        });
+    }
+    Ok(span)
+}
+
+/// Plans a phase. `chosen` are the records that an earlier phase hands over, or as many empty ones
+/// as there will be at most where that phase has not run yet.
+///
+/// Errors: a window without bars, or [`Error::Plan`] where the phase does not fit.
+pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &[ResultRecord]) -> Result<PhaseRun<'a>> {
+    let sets = match &phase.candidates {
+        Candidates::Space => Sets::Space { space: settings.space, symbols: settings.symbols.len() as u64 },
+        Candidates::BestOf { .. } => {
+            Sets::Chosen(chosen.iter().map(|record| (record.symbol as u16, record.parameters)).collect())
+        }
+    };
+    let spans = settings.symbols.iter().map(|symbol| span(phase.window, symbol)).collect::<Result<_>>()?;
+    let mut run = PhaseRun {
+        settings,
+        phase,
+        sets,
+        spans,
+        storage: phase.results_storage,
+        storage_change: None,
+        plan: Plan {
+            phase: phase.name.clone(),
+            containers: 0,
+            tiles: 0,
+            tile_sets: 0,
+            workers: 0,
+            parts: Vec::new(),
+            peak_bytes: 0,
+            budget_bytes: settings.budget,
+            disk_bytes: 0,
+            disk_free_bytes: 0,
+        },
+    };
+    let mut fitted = run.fit();
+    if let (ResultsStorage::Memory, Err(error)) = (run.storage, &fitted) {
+        run.storage_change = Some(format!("the table of results does not fit: {error}"));
+        run.storage = ResultsStorage::Disk;
+        fitted = run.fit();
+    }
+    let (tile_sets, workers, parts) = fitted?;
+    let layout = Layout::new(&run.sets, tile_sets);
+    let containers = run.sets.len();
+    let (tiles, tile_sets) = (layout.tiles(), layout.sets_max());
+    let pool_bytes: u64 = parts.iter().filter(|part| part.name == "pools").map(|part| part.bytes).sum();
+    run.plan.containers = containers;
+    run.plan.tiles = tiles;
+    run.plan.tile_sets = tile_sets;
+    run.plan.workers = workers;
+    run.plan.peak_bytes = parts.iter().map(|part| part.bytes).sum();
+    run.plan.parts = parts;
+    let results = if run.storage == ResultsStorage::Disk { containers * SLOT_BYTES as u64 } else { 0 };
+    let pools_on_disk = if phase.container.trace.backing == Backing::Disk { pool_bytes } else { 0 };
+    run.plan.disk_bytes = results + pools_on_disk;
+    run.plan.disk_free_bytes = disk_free(&settings.pools);
+    Ok(run)
+}
+
+/// Free bytes of the file system that will hold this folder.
+fn disk_free(folder: &std::path::Path) -> u64 {
+    let exists = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
+    rustix::fs::statvfs(exists).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
+}
+
+impl PhaseRun<'_> {
+    fn fit(&self) -> Result<(u64, u64, Vec<Part>)> {
+        let (settings, phase) = (self.settings, self.phase);
+        let rules = &phase.container.trace;
+        let segment_bytes = tracer::segment_bytes(rules);
+        let segments = Tracer::segments_max(rules);
+        let ring_bytes = match rules.policy {
+            RetentionPolicy::Full => 0,
+            _ => segments * segment_bytes,
+        };
+        let containers = self.sets.len();
+        let best = phase.top_n.min(containers) * Aggregator::BYTES_PER_BEST as u64;
+        let mut shared = vec![
+            Part { name: "parameter space", bytes: settings.space.bytes() as u64 },
+            Part { name: "best containers", bytes: 2 * best },
+        ];
+        match self.storage {
+            ResultsStorage::Disk => shared.push(Part { name: "committed containers", bytes: containers.div_ceil(8) }),
+            ResultsStorage::Memory => {
+                shared.push(Part { name: "results", bytes: containers * size_of::<Option<ResultRecord>>() as u64 });
+            }
+        }
+        let manifest_bytes = self.manifest().encode().len() as u64;
+        let worker = |tile: u64| -> Result<Vec<Part>> {
+            let layout = Layout::new(&self.sets, tile);
+            let sets_max = layout.sets_max();
+            let mut sets = Vec::new();
+            if layout.tiles() > 0 {
+                layout.tile(0, |_| true, &mut sets);
+            }
+            let own = sets_max * (2 * size_of::<ParameterSet>() + size_of::<Tracer>() + 64) as u64;
+            Ok(vec![
+                Part { name: "stacks", bytes: plan::STACK_BYTES / 4 },
+                Part { name: "features", bytes: topology::feature_bytes(settings.strategy, &sets) as u64 },
+                Part { name: "containers", bytes: Worker::bytes(sets_max as usize) as u64 + own },
+                Part { name: "pools", bytes: Pool::bytes(segment_bytes, segments * sets_max, manifest_bytes) },
+                Part { name: "archive buffers", bytes: ArchiveOptions::bytes(1, segment_bytes, ring_bytes) },
+            ])
+        };
+        plan::fit(&phase.name, settings.budget, settings.threads, containers, &shared, &worker)
+    }
+
+    fn manifest(&self) -> Manifest {
+        let (settings, phase) = (self.settings, self.phase);
+        let symbols = settings.symbols.iter().zip(&self.spans).map(|(symbol, span)| ManifestSymbol {
+            symbol: symbol.symbol.clone(),
+            bars_file: symbol.bars.path().to_string_lossy().into_owned(),
+            bars_digest: symbol.bars.digest(),
+            first_bar: span.first,
+            end_bar: span.end,
+            bars_per_year: symbol.bars_per_year,
+        });
+        Manifest {
+            workflow: settings.workflow.to_owned(),
+            phase: phase.name.clone(),
+            strategy: settings.strategy.name().to_owned(),
+            parameter_names: settings.strategy.parameters().iter().map(|name| (*name).to_owned()).collect(),
+            objective: phase.objective.clone(),
+            symbols: symbols.collect(),
+            containers: self.sets.len(),
+            initial_capital: phase.container.portfolio.initial_capital,
+            all_in: phase.container.portfolio.is_all_in(),
+            settings: settings.settings["phases"][&phase.name].to_string(),
+            events: Manifest::event_schema(),
+        }
+    }
+
+    fn writes_json(&self) -> bool {
+        match self.phase.container_results {
+            ContainerResults::Auto => self.sets.len() <= JSON_CONTAINERS_MAX,
+            ContainerResults::Json => true,
+            ContainerResults::Archive => false,
+        }
+    }
+
+    fn summary(&self, aggregator: &Aggregator, failed: u64) -> Result<PhaseSummary> {
+        let phase = self.phase;
+        let rules = &phase.container.trace;
+        let window = self.settings.symbols.iter().zip(&self.spans).map(|(symbol, span)| {
+            Ok(SymbolWindow {
+                symbol: symbol.symbol.clone(),
+                bars: span.end - span.first,
+                first: rfc3339(symbol.bars.ts_of(span.first)?),
+                last: rfc3339(symbol.bars.ts_of(span.end - 1)?),
+            })
+        });
+        let settings = &self.settings.settings["phases"][&phase.name];
+        let text = |key: &str| settings[key].as_str().unwrap_or_default().to_owned();
+        Ok(PhaseSummary {
+            phase: phase.name.clone(),
+            containers: self.sets.len(),
+            failed,
+            window: window.collect::<Result<_>>()?,
+            metrics_summary: aggregator.metrics(),
+            config: PhaseConfig {
+                results_storage: text("results_storage"),
+                container_results: text("container_results"),
+                event_tracing: rules.events.iter().map(|kind| kind.name().to_owned()).collect(),
+                retention_policy: text("retention_policy"),
+                sliding_window_size: match rules.policy {
+                    RetentionPolicy::SlidingWindow { events } => Some(events),
+                    _ => None,
+                },
+                store_trades: rules.store_trades,
+                strategy: self.settings.strategy.name().to_owned(),
+                objective: phase.objective.clone(),
+                top_n: phase.top_n,
+                warmup: text("warmup"),
+                initial_capital: phase.container.portfolio.initial_capital,
+            },
+        })
+    }
+}
+
+/// Results that are kept in memory, by index.
+struct ToTable<'a> {
+    table: &'a Mutex<Vec<Option<ResultRecord>>>,
+    frames: Vec<u8>,
+}
+
+impl Finished for ToTable<'_> {
+    fn take(&mut self, record: ResultRecord, _: Option<String>) -> Result<()> {
+        self.frames.clear();
+        let mut table = self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        table[record.index as usize] = Some(record);
+        Ok(())
+    }
+
+    fn frames(&mut self) -> &mut Vec<u8> {
+        &mut self.frames
+    }
+}
+
+/// Runs a planned phase into its folder; containers that are committed there are not run again.
+///
+/// Errors: of bars, pools or the archive, and [`Error::Interrupted`] where it was asked to stop.
+pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
+    folder.create()?;
+    let containers = run.sets.len();
+    let manifest = run.manifest();
+    let context = manifest.report_context();
+    let mut aggregator = Aggregator::new(context.clone(), run.phase.top_n);
+    match run.storage {
+        ResultsStorage::Memory => {
+            let table = Mutex::new(vec![None; containers as usize]);
+            run_workers(run, &manifest, &[], None, &table)?;
+            let table = table.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            table.iter().flatten().for_each(|record| aggregator.push(record));
+        }
+        ResultsStorage::Disk => {
+            let traces = folder.traces();
+            let done = committed(&traces, containers)?;
+            let count: u64 = done.iter().map(|bits| u64::from(bits.count_ones())).sum();
+            run.settings.finished.store(count, Ordering::Relaxed);
+            let rules = &run.phase.container.trace;
+            let options = ArchiveOptions {
+                workers: run.plan.workers as usize,
+                segment_bytes: tracer::segment_bytes(rules) as usize,
+                delay: None,
+            };
+            let (json_folder, json_context, writes_json) = (folder.clone(), context.clone(), run.writes_json());
+            let on_commit = move |record: &ResultRecord, failure: Option<&str>| {
+                if writes_json {
+                    json_folder.write_container(&ContainerReport::of(record, &json_context, failure))?;
+                }
+                Ok(())
+            };
+            let writer = ArchiveWriter::start(&traces, &manifest, &options, Box::new(on_commit))?;
+            let handle = writer.handle();
+            let table = Mutex::new(Vec::new());
+            let ran = run_workers(run, &manifest, &done, Some(&handle), &table);
+            drop(handle);
+            let closed = writer.close();
+            // The writer's own error is the cause where both failed.
+            closed.and(ran)?;
+            restore_json(run, folder, &context)?;
+            scan_records(&traces, containers, |slot| {
+                aggregator.push(&slot.record);
+                Ok(())
+            })?;
+        }
+    }
+    let aggregate = aggregator.report();
+    folder.write_aggregate(&aggregate)?;
+    folder.write_summary(&run.summary(&aggregator, aggregate.failed)?)?;
+    Ok(Outcome { best: aggregator.best().copied().collect(), aggregate })
+}
+
+/// Writes the JSON of committed containers that a kill left without.
+fn restore_json(run: &PhaseRun<'_>, folder: &PhaseDir, context: &admf_formats::report::ReportContext) -> Result<()> {
+    if !run.writes_json() {
+        return Ok(());
+    }
+    let traces = folder.traces();
+    scan_records(&traces, run.sets.len(), |slot| {
+        if folder.container(&context.container_id(&slot.record)).is_file() {
+            return Ok(());
+        }
+        let range = slot.record.index / admf_formats::archive::CONTAINERS_PER_ARCHIVE;
+        let archive = crate::segment::ArchiveReader::open(&traces.join(admf_formats::archive::file_name(range)))?;
+        let failure = archive.failure(slot)?;
+        folder.write_container(&ContainerReport::of(&slot.record, context, failure.as_deref()))
+    })
+}
+
+fn run_workers(
+    run: &PhaseRun<'_>,
+    manifest: &Manifest,
+    done: &[u64],
+    archive: Option<&ArchiveHandle>,
+    table: &Mutex<Vec<Option<ResultRecord>>>,
+) -> Result<()> {
+    let settings = run.settings;
+    let next = AtomicU64::new(0);
+    let outcomes: Vec<Result<TileEnd>> = crossbeam::thread::scope(|scope| {
+        let workers: Vec<_> = (0..run.plan.workers)
+            .map(|worker| {
+                let next = &next;
+                scope
+                    .builder()
+                    .name(format!("worker-{worker}"))
+                    .stack_size(plan::STACK_BYTES as usize)
+                    .spawn(move |_| {
+                        let ended = run_worker(run, manifest, worker as u32, next, done, archive, table);
+                        if ended.is_err() {
+                            // The others need not go on: the run fails.
+                            next.store(u64::MAX / 2, Ordering::Relaxed);
+                        }
+                        ended
+                    })
+                    .map_err(Error::io("start a worker for", &settings.pools))
+            })
+            .collect();
+        let join = |worker: Result<crossbeam::thread::ScopedJoinHandle<'_, Result<TileEnd>>>| {
+            worker?.join().expect("panics of containers are caught in their tile")
+        };
+        workers.into_iter().map(join).collect()
+    })
+    .expect("every worker was joined");
+    let mut stopped = false;
+    for outcome in outcomes {
+        stopped |= outcome? == TileEnd::Stopped;
+    }
+    if stopped {
+        return Err(Error::Interrupted { finished: settings.finished.load(Ordering::Relaxed) });
+    }
+    Ok(())
+}
+
+fn run_worker(
+    run: &PhaseRun<'_>,
+    manifest: &Manifest,
+    worker: u32,
+    next: &AtomicU64,
+    done: &[u64],
+    archive: Option<&ArchiveHandle>,
+    table: &Mutex<Vec<Option<ResultRecord>>>,
+) -> Result<TileEnd> {
+    let (settings, rules) = (run.settings, &run.phase.container);
+    let layout = Layout::new(&run.sets, run.plan.tile_sets);
+    let sets_max = layout.sets_max();
+    let segments = (Tracer::segments_max(&rules.trace) * sets_max) as u32;
+    let (path, is_temporary) = match rules.trace.backing {
+        Backing::Disk => {
+            std::fs::create_dir_all(&settings.pools).map_err(Error::io("create", &settings.pools))?;
+            (settings.pools.join(format!("{}_{worker:02}.pool", run.phase.name)), false)
+        }
+        Backing::Tmpfs => {
+            let name = format!("admf-{}-{}_{worker:02}.pool", std::process::id(), run.phase.name);
+            (PathBuf::from("/dev/shm").join(name), true)
+        }
+    };
+    let pool = Pool::create(&path, worker, tracer::segment_bytes(&rules.trace) as u32, segments, manifest)?;
+    let mut runner = TileRunner::new(pool, sets_max as usize);
+    let mut sets: Vec<ParameterSet> = Vec::with_capacity(sets_max as usize);
+    let is_wanted = |index: u64| done.get((index / 64) as usize).is_none_or(|bits| bits >> (index % 64) & 1 == 0);
+    let mut to_archive = archive.map(ToArchive::new).transpose()?;
+    let mut to_table = ToTable { table, frames: Vec::new() };
+    let mut end = TileEnd::Finished;
+    loop {
+        let tile = next.fetch_add(1, Ordering::Relaxed);
+        if tile >= layout.tiles() {
+            break;
+        }
+        let symbol = layout.tile(tile, is_wanted, &mut sets);
+        if sets.is_empty() {
+            continue;
+        }
+        let span = run.spans[symbol as usize];
+        let job = Job {
+            strategy: settings.strategy,
+            rules,
+            bars: &settings.symbols[symbol as usize].bars,
+            symbol,
+            span,
+            features_from: if run.phase.warmup == Warmup::History { 0 } else { span.first },
+            stop: settings.stop,
+        };
+        let finished: &mut dyn Finished = match &mut to_archive {
+            Some(to_archive) => to_archive,
+            None => &mut to_table,
+        };
+        end = runner.run(job, &sets, archive, finished)?;
+        if let Some(to_archive) = &mut to_archive {
+            to_archive.send()?;
+        }
+        if end == TileEnd::Stopped {
+            break;
+        }
+        settings.finished.fetch_add(sets.len() as u64, Ordering::Relaxed);
+    }
+    if is_temporary {
+        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    }
+    Ok(end)
+}

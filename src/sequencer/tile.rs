@@ -1,0 +1,232 @@
+//! One tile from its sets to committed results, whatever its containers do.
+
+use crate::container::Sink;
+use crate::segment::{ArchiveHandle, Batch, Pool};
+use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
+use crate::tracer::{Refusal, Tracer};
+use crate::Result;
+use admf_formats::event::{EventKind, Payload, Reason, Stamp};
+use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The tracers of a tile.
+struct RingSink<'a> {
+    pool: &'a mut Pool,
+    archive: Option<&'a ArchiveHandle>,
+    tracers: &'a mut Vec<Tracer>,
+    containers: Vec<u64>,
+    place: usize,
+    /// Containers whose ring is at its cap under strict rules.
+    refused: Vec<bool>,
+    error: Option<crate::Error>,
+}
+
+impl Sink for RingSink<'_> {
+    #[inline(always)]
+    fn wants(&self, kind: EventKind) -> bool {
+        self.tracers[self.place].wants(kind)
+    }
+
+    #[inline]
+    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        if self.refused[self.place] || self.error.is_some() {
+            return;
+        }
+        let container = self.containers[self.place];
+        match self.tracers[self.place].emit(self.pool, self.archive, container, stamp, payload) {
+            Ok(()) => {}
+            Err(Refusal::Full) => self.refused[self.place] = true,
+            Err(Refusal::Archive(error)) => self.error = Some(error),
+        }
+    }
+
+    fn end_trade(&mut self, trade: u32) {
+        self.tracers[self.place].end_trade(self.pool, trade);
+    }
+}
+
+impl TileSink for RingSink<'_> {
+    #[inline(always)]
+    fn select(&mut self, place: usize) {
+        self.place = place;
+    }
+
+    fn failure(&mut self) -> Option<crate::Error> {
+        self.error.take()
+    }
+}
+
+/// Takes finished containers.
+pub(super) trait Finished {
+    /// A container is destroyed: its result, and why it failed.
+    fn take(&mut self, record: ResultRecord, failure: Option<String>) -> Result<()>;
+    /// Where its retained frames go before [`Finished::take`].
+    fn frames(&mut self) -> &mut Vec<u8>;
+}
+
+/// Batches for the archive.
+pub(super) struct ToArchive<'a> {
+    pub(super) handle: &'a ArchiveHandle,
+    pub(super) batch: Batch,
+    taken: usize,
+}
+
+impl<'a> ToArchive<'a> {
+    pub(super) fn new(handle: &'a ArchiveHandle) -> Result<ToArchive<'a>> {
+        Ok(ToArchive { handle, batch: handle.batch()?, taken: 0 })
+    }
+
+    /// Sends what is there.
+    pub(super) fn send(&mut self) -> Result<()> {
+        self.taken = 0;
+        let next = self.handle.batch()?;
+        self.handle.commit(std::mem::replace(&mut self.batch, next))
+    }
+}
+
+impl Finished for ToArchive<'_> {
+    fn take(&mut self, record: ResultRecord, failure: Option<String>) -> Result<()> {
+        let bytes = self.batch.frames.len() - self.taken;
+        self.taken = self.batch.frames.len();
+        self.batch.push_sized(record, bytes, failure);
+        if self.batch.is_full() { self.send() } else { Ok(()) }
+    }
+
+    fn frames(&mut self) -> &mut Vec<u8> {
+        &mut self.batch.frames
+    }
+}
+
+/// What a worker keeps from tile to tile.
+pub(super) struct TileRunner {
+    pub(super) worker: Worker,
+    pub(super) pool: Pool,
+    tracers: Vec<Tracer>,
+}
+
+impl TileRunner {
+    pub(super) fn new(pool: Pool, sets_max: usize) -> TileRunner {
+        TileRunner { worker: Worker::new(sets_max), pool, tracers: Vec::with_capacity(sets_max) }
+    }
+
+    /// Runs the tile and hands over every container of it.
+    ///
+    /// A panic is found by running the containers singly: the one that panics fails with its
+    /// message, the others are unharmed.
+    pub(super) fn run(
+        &mut self,
+        job: Job<'_>,
+        sets: &[ParameterSet],
+        archive: Option<&ArchiveHandle>,
+        finished: &mut dyn Finished,
+    ) -> Result<TileEnd> {
+        self.tracers.clear();
+        self.tracers.extend(sets.iter().map(|set| Tracer::new(&job.rules.trace, set.index)));
+        let mut sink = RingSink {
+            pool: &mut self.pool,
+            archive,
+            tracers: &mut self.tracers,
+            containers: sets.iter().map(|set| set.index).collect(),
+            place: 0,
+            refused: vec![false; sets.len()],
+            error: None,
+        };
+        let worker = &mut self.worker;
+        // The tile's state is discarded after a panic, so nothing half-changed is seen again.
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let end = worker.run_tile(job, sets, &mut sink)?;
+            if end == TileEnd::Finished {
+                fail_exhausted(worker, &mut sink);
+            }
+            Ok(end)
+        }));
+        let refused = std::mem::take(&mut sink.refused);
+        match ran {
+            Ok(Ok(TileEnd::Finished)) => {
+                self.hand_over(sets, &refused, archive, finished)?;
+                Ok(TileEnd::Finished)
+            }
+            Ok(other) => {
+                self.abandon();
+                other
+            }
+            Err(panic) => {
+                self.abandon();
+                if let Some(archive) = archive {
+                    sets.iter().try_for_each(|set| archive.forget(set.index))?;
+                }
+                if let [set] = sets {
+                    let record = failed_record(set, &job);
+                    finished.take(record, Some(format!("panicked: {}", panic_text(&*panic))))?;
+                    return Ok(TileEnd::Finished);
+                }
+                for set in sets {
+                    if self.run(job, std::slice::from_ref(set), archive, finished)? == TileEnd::Stopped {
+                        return Ok(TileEnd::Stopped);
+                    }
+                }
+                Ok(TileEnd::Finished)
+            }
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        sets: &[ParameterSet],
+        refused: &[bool],
+        archive: Option<&ArchiveHandle>,
+        finished: &mut dyn Finished,
+    ) -> Result<()> {
+        for (place, set) in sets.iter().enumerate() {
+            let container = &self.worker.containers[place];
+            let failure = if refused[place] {
+                Some("the trace is at its cap and trace.on_full is strict; raise trace.bytes_per_container".to_owned())
+            } else if container.is_exhausted() {
+                Some("equity fell to zero or below; returns mean nothing from there on".to_owned())
+            } else {
+                None
+            };
+            let ledger = self.tracers[place].finish(&mut self.pool, archive, set.index, finished.frames())?;
+            let status = if failure.is_none() { Status::Completed } else { Status::Failed };
+            finished.take(container.result(status, ledger), failure)?;
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self) {
+        for tracer in &mut self.tracers {
+            tracer.abandon(&mut self.pool);
+        }
+    }
+}
+
+fn fail_exhausted(worker: &mut Worker, sink: &mut RingSink<'_>) {
+    let bars = worker.block().clone();
+    for (place, container) in worker.containers.iter_mut().enumerate() {
+        if container.is_exhausted() {
+            sink.select(place);
+            container.fail(Reason::EquityExhausted, &bars, sink);
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The result of a container of which nothing is left.
+fn failed_record(set: &ParameterSet, job: &Job<'_>) -> ResultRecord {
+    let capital = job.rules.portfolio.initial_capital;
+    ResultRecord {
+        index: set.index,
+        first_bar: job.span.first,
+        events: 0,
+        status: Status::Failed as u32,
+        symbol: u32::from(job.symbol),
+        parameters: set.values,
+        equity: EquityTotals { initial: capital, last: capital, peak: capital, ..EquityTotals::default() },
+        trades: TradeTotals::default(),
+        ledger: Ledger::default(),
+    }
+}
