@@ -1,6 +1,7 @@
 //! Memory-bounded streaming backtest engine.
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod container;
 pub mod error;
 pub mod execution;

@@ -1,3 +1,7 @@
-//! The `admf` program.
+//! The `admf` program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    admf::cli::main()
+}

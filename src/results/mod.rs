@@ -146,6 +146,15 @@ impl RunDir {
         })
     }
 
+    /// The folder of a replay, emptied of an earlier one.
+    pub fn replay_folder(target: &Path, name: &str) -> Result<PhaseDir> {
+        let folder = target.join(name);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &folder)(error)),
+            _ => Ok(PhaseDir::new(folder)),
+        }
+    }
+
     /// Notes that a phase's results go to disk though the workflow says memory. A phase that is
     /// noted already (before a resume) gets the new reason.
     pub fn note_storage_change(&mut self, phase: &str, reason: &str) -> Result<()> {

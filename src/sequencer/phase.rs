@@ -240,6 +240,13 @@ impl PhaseRun<'_> {
         }
     }
 
+    /// What the JSON of a container needs, as if it were one of so many of this phase.
+    pub fn report_context(&self, phase: &str, containers: u64) -> admf_formats::report::ReportContext {
+        let mut context = self.manifest().report_context();
+        (context.phase, context.containers) = (phase.to_owned(), containers);
+        context
+    }
+
     fn writes_json(&self) -> bool {
         match self.phase.container_results {
             ContainerResults::Auto => self.sets.len() <= JSON_CONTAINERS_MAX,

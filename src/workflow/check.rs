@@ -51,7 +51,7 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         "results_dir": results_dir,
         "data": root.get("data").map(|node| node.value().clone()),
         "strategy": root.get("strategy").map(|node| node.value().clone()),
-        "split": match split { Split::Ratio(ratio) => json!({"ratio": ratio}), Split::TrainEnd(ts) => json!({"train_end_ns": ts}) },
+        "split": match split { Split::Ratio(ratio) => json!({"ratio": ratio}), Split::TrainEnd(ts) => json!({"train_end": admf_formats::units::rfc3339(ts)}) },
         "phases": phase_settings,
     });
     Ok(Workflow { name, results_dir, memory_budget, data, strategy, space, phases, settings })

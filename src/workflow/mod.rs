@@ -69,3 +69,16 @@ pub fn load(path: &Path) -> Result<Workflow> {
 pub fn parse(text: &str, path: &Path) -> Result<Workflow> {
     check::workflow(&Document::parse(text, path)?)
 }
+
+/// The workflow whose effective settings a run kept; `path` names the file in errors.
+pub fn from_settings(settings: &Value, path: &Path) -> Result<Workflow> {
+    let mut document = serde_json::Map::new();
+    for key in ["workflow", "results_dir", "data", "strategy"] {
+        document.insert(key.to_owned(), settings[key].clone());
+    }
+    if settings["workflow"] == "train_test_optimization" {
+        document.insert("split".to_owned(), settings["split"].clone());
+    }
+    document.insert("phase_overrides".to_owned(), settings["phases"].clone());
+    parse(&Value::Object(document).to_string(), path)
+}

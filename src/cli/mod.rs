@@ -1,0 +1,162 @@
+//! The command line: the only place that prints and picks exit codes.
+
+mod progress;
+mod run;
+mod show;
+mod verbs;
+
+use crate::{Error, Result};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit codes, as the README lists them.
+mod exit {
+    pub(super) const FAILED: u8 = 1;
+    pub(super) const BAD_INPUT: u8 = 2;
+    pub(super) const DOES_NOT_FIT: u8 = 3;
+    pub(super) const RESULTS_CONFLICT: u8 = 4;
+    pub(super) const DIFFERENT: u8 = 5;
+    pub(super) const UNSUPPORTED: u8 = 6;
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+#[derive(Parser)]
+#[command(name = "admf", version, about = "Memory-bounded backtest sweeps, every trade decodable", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a workflow; a killed run continues where it stood.
+    Run(RunArguments),
+    /// Check a workflow file and say what it would do.
+    Validate {
+        /// Workflow file.
+        file: PathBuf,
+    },
+    /// Show containers, tiles, workers and bytes before anything runs.
+    Plan(RunArguments),
+    /// Turn a CSV or Parquet file into a bars file.
+    Import {
+        /// CSV or Parquet file.
+        file: PathBuf,
+        /// Bars file to write; by default beside the source, ending in `.bars`.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Time zone of timestamps that carry none.
+        #[arg(long, default_value = "UTC")]
+        timezone: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a reproducible synthetic series as a bars file.
+    Synth {
+        /// How many one-minute bars.
+        #[arg(long)]
+        bars: u64,
+        /// Seed of the random numbers.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Bars file to write.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Re-run one container of a finished run with everything kept.
+    Replay {
+        /// Results directory of the run.
+        results: PathBuf,
+        /// Container: its number (from 1) or its id.
+        #[arg(long)]
+        container: String,
+        /// Phase of the container; needed where the run has several.
+        #[arg(long)]
+        phase: Option<String>,
+        /// What is kept: full, trade_complete, sliding_window or minimal.
+        #[arg(long, default_value = "full")]
+        policy: String,
+        /// Folder for the replay's results; by default `<results>/replay/<phase>_<container>`.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare with trades and statistics made by an independent program.
+    Oracle {
+        /// Folder with case.json or grid.json.
+        case: PathBuf,
+        /// Folder of the data files; by default `../../data` beside the case.
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Clone)]
+struct RunArguments {
+    /// Workflow file.
+    file: PathBuf,
+    /// Memory for everything, as in 64MiB; overrides the file.
+    #[arg(long)]
+    memory_budget: Option<String>,
+    /// Worker threads; by default one per core.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Folder that holds results directories.
+    #[arg(long, default_value = "results")]
+    results_root: PathBuf,
+    /// Discard what an earlier run left in the results directory.
+    #[arg(long)]
+    fresh: bool,
+    /// Keep the pools after the run is finished.
+    #[arg(long)]
+    keep_pools: bool,
+    /// Print nothing but errors.
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.verb {
+        Verb::Run(run) => run::run(&run),
+        Verb::Validate { file } => verbs::validate(&file),
+        Verb::Plan(run) => run::plan(&run),
+        Verb::Import { file, out, timezone, json } => verbs::import(&file, out, timezone, json),
+        Verb::Synth { bars, seed, out } => verbs::synth(bars, seed, &out),
+        Verb::Replay { results, container, phase, policy, out, json } => {
+            run::replay(&results, &container, phase.as_deref(), &policy, out, json)
+        }
+        Verb::Oracle { case, data } => verbs::oracle(&case, data.as_deref()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn code_of(error: &Error) -> u8 {
+    match error {
+        Error::Config { .. } | Error::Data { .. } | Error::Usage { .. } => exit::BAD_INPUT,
+        Error::Plan { .. } => exit::DOES_NOT_FIT,
+        Error::Results { .. } => exit::RESULTS_CONFLICT,
+        Error::Interrupted { .. } => exit::INTERRUPTED,
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => exit::BAD_INPUT,
+        _ => exit::FAILED,
+    }
+}
+
+/// What a verb that succeeded ends with.
+fn success() -> Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}
