@@ -8,13 +8,13 @@ use bytesize::ByteSize;
 use serde::Serialize;
 
 /// The program before it reads a bar: code, libraries, stacks, allocator.
-pub const BASE_BYTES: u64 = 9 << 20;
+pub const BASE_BYTES: u64 = 5 << 20;
 
 /// Stack of a worker or writer thread.
 pub const STACK_BYTES: u64 = 512 << 10;
 
 /// The largest tile that is worth its cache.
-pub const TILE_SETS_MAX: u64 = 1024;
+pub const TILE_SETS_MAX: u64 = 512;
 
 /// Tiles are made smaller down to this before a worker is given up.
 const TILE_SETS_WORTH: u64 = 64;
@@ -65,11 +65,10 @@ pub fn fit(
     phase: &str,
     budget: u64,
     workers_max: u64,
-    sets: u64,
     shared: &[Part],
     worker: WorkerParts<'_>,
 ) -> Result<(u64, u64, Vec<Part>)> {
-    let largest = TILE_SETS_MAX.min(sets.max(1));
+    let largest = TILE_SETS_MAX;
     let mut smallest = None;
     for workers in (1..=workers_max).rev() {
         let worth = if workers == 1 { 1 } else { TILE_SETS_WORTH.min(largest) };
@@ -115,14 +114,14 @@ mod tests {
 
     fn check(budget: u64, expected: Option<(u64, u64)>) {
         let worker = |tile: u64| Ok(vec![Part { name: "containers", bytes: tile << 10 }]);
-        let fitted = fit("sweep", budget, 2, 100_000, &[], &worker);
+        let fitted = fit("sweep", budget, 2, &[], &worker);
         assert_eq!(fitted.ok().map(|(tile, workers, _)| (tile, workers)), expected);
     }
 
     #[test]
     fn tiles_shrink_before_workers_are_given_up() {
-        check(64 << 20, Some((1024, 2)));
-        check(BASE_BYTES + (1 << 20), Some((512, 2)));
+        check(64 << 20, Some((512, 2)));
+        check(BASE_BYTES + (512 << 10), Some((256, 2)));
         check(BASE_BYTES + (96 << 10), Some((64, 1)));
         check(BASE_BYTES + (1 << 10), Some((1, 1)));
         check(BASE_BYTES, None);

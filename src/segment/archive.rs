@@ -21,9 +21,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Frames that a batch holds before it is sent.
-const BATCH_FRAME_BYTES: usize = 256 << 10;
+const BATCH_FRAME_BYTES: usize = 64 << 10;
 /// Records that a batch holds before it is sent.
-const BATCH_RECORDS: usize = 1024;
+const BATCH_RECORDS: usize = 128;
 /// Segment buffers and batches in the stock, per worker.
 const BUFFERS_PER_WORKER: usize = 4;
 const BATCHES_PER_WORKER: usize = 2;

@@ -11,7 +11,7 @@ use admf_formats::segment::{FRAME_BYTES_MAX, commit_word, frame_bytes, frame_seq
 use std::collections::VecDeque;
 
 /// Trades that may be open at once in one container.
-pub const OPEN_TRADES_MAX: usize = 1 << 10;
+pub(super) const OPEN_TRADES_MAX: usize = 1 << 10;
 
 /// Whether an event found room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,6 +74,8 @@ pub struct PhaseRun<'a> {
     pub storage_change: Option<String>,
     /// The plan.
     pub plan: Plan,
+    /// Sets that a tile may have.
+    tile_cap: u64,
 }
 
 /// What a phase came to.
@@ -142,6 +144,7 @@ pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &
             disk_bytes: 0,
             disk_free_bytes: 0,
         },
+        tile_cap: 0,
     };
     let mut fitted = run.fit();
     if let (ResultsStorage::Memory, Err(error)) = (run.storage, &fitted) {
@@ -149,14 +152,15 @@ pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &
         run.storage = ResultsStorage::Disk;
         fitted = run.fit();
     }
-    let (tile_sets, workers, parts) = fitted?;
-    let layout = Layout::new(&run.sets, tile_sets);
+    let (cap, workers, parts) = fitted?;
+    let layout = Layout::new(&run.sets, cap);
     let containers = run.sets.len();
     let (tiles, tile_sets) = (layout.tiles(), layout.sets_max());
     let pool_bytes: u64 = parts.iter().filter(|part| part.name == "pools").map(|part| part.bytes).sum();
     run.plan.containers = containers;
     run.plan.tiles = tiles;
     run.plan.tile_sets = tile_sets;
+    run.tile_cap = cap;
     run.plan.workers = workers;
     run.plan.peak_bytes = parts.iter().map(|part| part.bytes).sum();
     run.plan.parts = parts;
@@ -208,11 +212,13 @@ impl PhaseRun<'_> {
                 Part { name: "stacks", bytes: plan::STACK_BYTES / 4 },
                 Part { name: "features", bytes: topology::feature_bytes(settings.strategy, &sets) as u64 },
                 Part { name: "containers", bytes: Worker::bytes(sets_max as usize) as u64 + own },
-                Part { name: "pools", bytes: Pool::bytes(segment_bytes, segments * sets_max, manifest_bytes) },
+                // Sized by the tile that fits, not by the sets there are: the peak is the same for a
+                // small sweep and a large one.
+                Part { name: "pools", bytes: Pool::bytes(segment_bytes, segments * tile, manifest_bytes) },
                 Part { name: "archive buffers", bytes: ArchiveOptions::bytes(1, segment_bytes, ring_bytes) },
             ])
         };
-        plan::fit(&phase.name, settings.budget, settings.threads, containers, &shared, &worker)
+        plan::fit(&phase.name, settings.budget, settings.threads, &shared, &worker)
     }
 
     fn manifest(&self) -> Manifest {
@@ -439,9 +445,9 @@ fn run_worker(
     table: &Mutex<Vec<Option<ResultRecord>>>,
 ) -> Result<TileEnd> {
     let (settings, rules) = (run.settings, &run.phase.container);
-    let layout = Layout::new(&run.sets, run.plan.tile_sets);
+    let layout = Layout::new(&run.sets, run.tile_cap);
     let sets_max = layout.sets_max();
-    let segments = (Tracer::segments_max(&rules.trace) * sets_max) as u32;
+    let segments = (Tracer::segments_max(&rules.trace) * run.tile_cap) as u32;
     let (path, is_temporary) = match rules.trace.backing {
         Backing::Disk => {
             std::fs::create_dir_all(&settings.pools).map_err(Error::io("create", &settings.pools))?;

@@ -4,7 +4,7 @@ use super::constraint::Constraint;
 use admf_formats::units::PARAMETERS_MAX;
 
 /// The most raw sets of a space; their numbers must stay cheap to find.
-pub const RAW_SETS_MAX: u64 = 1 << 36;
+pub(super) const RAW_SETS_MAX: u64 = 1 << 36;
 
 /// Raw sets between two kept counts.
 const STRIDE: u64 = 4096;
