@@ -71,12 +71,22 @@ pub fn fit(
     let largest = TILE_SETS_MAX;
     let mut smallest = None;
     for workers in (1..=workers_max).rev() {
-        let worth = if workers == 1 { 1 } else { TILE_SETS_WORTH.min(largest) };
+        let worth = if workers == 1 {
+            1
+        } else {
+            TILE_SETS_WORTH.min(largest)
+        };
         let mut tile = largest;
         loop {
-            let mut parts = vec![Part { name: "program", bytes: BASE_BYTES }];
+            let mut parts = vec![Part {
+                name: "program",
+                bytes: BASE_BYTES,
+            }];
             parts.extend_from_slice(shared);
-            parts.extend(worker(tile)?.into_iter().map(|part| Part { bytes: part.bytes * workers, ..part }));
+            parts.extend(worker(tile)?.into_iter().map(|part| Part {
+                bytes: part.bytes * workers,
+                ..part
+            }));
             let peak: u64 = parts.iter().map(|part| part.bytes).sum();
             if peak <= budget {
                 return Ok((tile, workers, parts));
@@ -89,7 +99,10 @@ pub fn fit(
         }
     }
     let (peak, parts) = smallest.expect("at least one worker is tried");
-    let list: Vec<String> = parts.iter().map(|part| format!("{} {}", part.name, show(part.bytes))).collect();
+    let list: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{} {}", part.name, show(part.bytes)))
+        .collect();
     Err(Error::Plan {
         message: format!(
             "phase {phase} needs {} with one worker and tiles of one set, memory_budget is {} ({}); \
@@ -113,9 +126,17 @@ mod tests {
     use super::*;
 
     fn check(budget: u64, expected: Option<(u64, u64)>) {
-        let worker = |tile: u64| Ok(vec![Part { name: "containers", bytes: tile << 10 }]);
+        let worker = |tile: u64| {
+            Ok(vec![Part {
+                name: "containers",
+                bytes: tile << 10,
+            }])
+        };
         let fitted = fit("sweep", budget, 2, &[], &worker);
-        assert_eq!(fitted.ok().map(|(tile, workers, _)| (tile, workers)), expected);
+        assert_eq!(
+            fitted.ok().map(|(tile, workers, _)| (tile, workers)),
+            expected
+        );
     }
 
     #[test]

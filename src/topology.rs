@@ -152,7 +152,6 @@ impl Worker {
                     first_decision,
                 )
             }));
-        self.figures.restart();
         let quantum = QUANTUM_BARS as u64;
         for at in job.features_from / quantum..job.span.end.div_ceil(quantum) {
             if job.stop.load(Ordering::Relaxed) {
@@ -163,7 +162,6 @@ impl Worker {
             features.push(&self.block, from);
             let closes = &self.block.close[..self.block.bars];
             if self.block.first_bar + self.block.bars as u64 <= job.span.first {
-                self.figures.skip(closes);
                 continue;
             }
             self.figures.build(closes);

@@ -13,7 +13,10 @@ pub const TRADE_BYTES_MAX: u64 = 1536;
 
 /// The rules with a cap that no container reaches without need.
 pub fn effective(rules: &TraceRules) -> TraceRules {
-    TraceRules { bytes_per_container: rules.bytes_per_container.min(TRADE_BYTES_MAX), ..*rules }
+    TraceRules {
+        bytes_per_container: rules.bytes_per_container.min(TRADE_BYTES_MAX),
+        ..*rules
+    }
 }
 
 /// Size of a pool's segments under these rules: small where little is kept, so that it stays in
@@ -47,7 +50,10 @@ pub enum Refusal {
 impl Tracer {
     /// A tracer of this container.
     pub fn new(rules: &TraceRules, container: u64) -> Tracer {
-        let log = TraceRules { policy: RetentionPolicy::Full, ..*rules };
+        let log = TraceRules {
+            policy: RetentionPolicy::Full,
+            ..*rules
+        };
         Tracer {
             selection: rules.events,
             ring: Ring::new(effective(rules), container),
@@ -57,7 +63,8 @@ impl Tracer {
 
     /// Segments that a tracer may hold: what the plan counts.
     pub fn segments_max(rules: &TraceRules) -> u64 {
-        crate::segment::segments_max(&effective(rules), segment_bytes(rules)) + u64::from(rules.store_trades)
+        crate::segment::segments_max(&effective(rules), segment_bytes(rules))
+            + u64::from(rules.store_trades)
     }
 
     /// Whether an event of this kind matters to it.
@@ -78,11 +85,27 @@ impl Tracer {
         payload: &P,
     ) -> Result<(), Refusal> {
         if self.selection.contains(P::KIND) {
-            append(&mut self.ring, pool, archive, container, ChunkKind::Trace, stamp, payload)?;
+            append(
+                &mut self.ring,
+                pool,
+                archive,
+                container,
+                ChunkKind::Trace,
+                stamp,
+                payload,
+            )?;
         }
         if P::KIND as u8 == EventKind::PositionClose as u8 {
             if let Some(trades) = &mut self.trades {
-                append(trades, pool, archive, container, ChunkKind::Trades, stamp, payload)?;
+                append(
+                    trades,
+                    pool,
+                    archive,
+                    container,
+                    ChunkKind::Trades,
+                    stamp,
+                    payload,
+                )?;
             }
             self.ring.end_trade(pool, stamp.trade);
         }
@@ -137,7 +160,9 @@ fn append<P: Payload>(
             Append::Full => return Err(Refusal::Full),
             Append::Flush => {
                 if let Some(archive) = archive {
-                    archive.flush(container, kind, ring.streaming(pool)).map_err(Refusal::Archive)?;
+                    archive
+                        .flush(container, kind, ring.streaming(pool))
+                        .map_err(Refusal::Archive)?;
                 }
                 ring.flushed(pool);
             }

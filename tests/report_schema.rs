@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 fn formats(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("formats").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("formats")
+        .join(path)
 }
 
 fn validator(schema: &str) -> jsonschema::Validator {
@@ -30,7 +32,11 @@ fn check(golden: &str, schema: &str, bytes: &[u8]) {
         std::fs::write(&path, bytes).unwrap();
     }
     let expected = std::fs::read(&path).unwrap();
-    assert_eq!(String::from_utf8_lossy(bytes), String::from_utf8_lossy(&expected), "{golden}");
+    assert_eq!(
+        String::from_utf8_lossy(bytes),
+        String::from_utf8_lossy(&expected),
+        "{golden}"
+    );
     let value: Value = serde_json::from_slice(bytes).unwrap();
     let validator = validator(schema);
     let errors: Vec<String> = validator
@@ -40,7 +46,10 @@ fn check(golden: &str, schema: &str, bytes: &[u8]) {
     assert!(errors.is_empty(), "{golden}: {errors:?}");
     let mut extended = value;
     extended["not_in_the_schema"] = json!(1);
-    assert!(!validator.is_valid(&extended), "{schema} allows unknown keys");
+    assert!(
+        !validator.is_valid(&extended),
+        "{schema} allows unknown keys"
+    );
 }
 
 fn context(objective: &str) -> ReportContext {
@@ -48,7 +57,10 @@ fn context(objective: &str) -> ReportContext {
         phase: "training".to_owned(),
         strategy: "sma_crossover".to_owned(),
         parameter_names: vec!["slow".to_owned(), "fast".to_owned()],
-        symbols: vec![ReportSymbol { symbol: "SPY".to_owned(), bars_per_year: 19_656.0 }],
+        symbols: vec![ReportSymbol {
+            symbol: "SPY".to_owned(),
+            bars_per_year: 19_656.0,
+        }],
         objective: objective.to_owned(),
         containers: 3,
     }
@@ -115,12 +127,18 @@ fn idle() -> ResultRecord {
 }
 
 fn failed() -> ResultRecord {
-    ResultRecord { index: 2, status: Status::Failed as u32, ..traded() }
+    ResultRecord {
+        index: 2,
+        status: Status::Failed as u32,
+        ..traded()
+    }
 }
 
 fn aggregator(objective: &str) -> Aggregator {
     let mut aggregator = Aggregator::new(context(objective), 2);
-    [idle(), traded(), failed()].iter().for_each(|record| aggregator.push(record));
+    [idle(), traded(), failed()]
+        .iter()
+        .for_each(|record| aggregator.push(record));
     aggregator
 }
 
@@ -144,7 +162,12 @@ fn numbers_that_json_cannot_hold_are_null() {
     record.equity.last = f64::INFINITY;
     let report = ContainerReport::of(&record, &context("total_return"), None);
     let value: Value = serde_json::from_slice(&to_json_bytes(&report)).unwrap();
-    for name in ["sharpe_ratio", "sortino_ratio", "total_return", "objective_value"] {
+    for name in [
+        "sharpe_ratio",
+        "sortino_ratio",
+        "total_return",
+        "objective_value",
+    ] {
         assert_eq!(value["metrics"][name], Value::Null, "{name}");
     }
 }
@@ -154,13 +177,21 @@ fn a_phase_is_aggregated() {
     let report = aggregator("sharpe_ratio").report();
     check("aggregate.json", "aggregate", &to_json_bytes(&report));
     let report = aggregator("profit_factor").report();
-    check("aggregate_profit_factor.json", "aggregate", &to_json_bytes(&report));
+    check(
+        "aggregate_profit_factor.json",
+        "aggregate",
+        &to_json_bytes(&report),
+    );
 }
 
 #[test]
 fn a_phase_is_summarised() {
     let aggregate = aggregator("sharpe_ratio").report();
-    let kinds = [EventKind::Fill, EventKind::PositionOpen, EventKind::PositionClose];
+    let kinds = [
+        EventKind::Fill,
+        EventKind::PositionOpen,
+        EventKind::PositionClose,
+    ];
     let summary = PhaseSummary {
         phase: aggregate.phase,
         containers: aggregate.containers,
@@ -186,7 +217,11 @@ fn a_phase_is_summarised() {
             initial_capital: 100_000.0,
         },
     };
-    check("phase_summary.json", "phase_summary", &to_json_bytes(&summary));
+    check(
+        "phase_summary.json",
+        "phase_summary",
+        &to_json_bytes(&summary),
+    );
 }
 
 #[test]

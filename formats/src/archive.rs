@@ -69,12 +69,17 @@ impl ArchiveHeader {
         }
         let version = number_at::<4>(bytes, 8) as u32;
         if version != VERSION {
-            return Err(format!("version {version} of the archive format; this program reads {VERSION}"));
+            return Err(format!(
+                "version {version} of the archive format; this program reads {VERSION}"
+            ));
         }
         if number_at::<4>(bytes, 24) as u32 != crc32c::crc32c(&bytes[..24]) {
             return Err("the header's checksum does not match".to_owned());
         }
-        Ok(ArchiveHeader { range: number_at::<8>(bytes, 16), manifest_bytes: number_at::<4>(bytes, 12) as u32 })
+        Ok(ArchiveHeader {
+            range: number_at::<8>(bytes, 16),
+            manifest_bytes: number_at::<4>(bytes, 12) as u32,
+        })
     }
 }
 
@@ -127,7 +132,9 @@ impl ChunkHeader {
         if bytes.len() < CHUNK_HEADER_BYTES || &bytes[..4] != b"CHNK" {
             return None;
         }
-        let kind = ChunkKind::ALL.into_iter().find(|kind| *kind as u8 == bytes[4])?;
+        let kind = ChunkKind::ALL
+            .into_iter()
+            .find(|kind| *kind as u8 == bytes[4])?;
         Some(ChunkHeader {
             kind,
             container: number_at::<8>(bytes, 8),
@@ -138,7 +145,8 @@ impl ChunkHeader {
 
     /// Whether header and payload are as they were written.
     pub fn is_intact(header: &[u8], payload: &[u8]) -> bool {
-        number_at::<4>(header, 32) as u32 == crc32c::crc32c_append(crc32c::crc32c(&header[..32]), payload)
+        number_at::<4>(header, 32) as u32
+            == crc32c::crc32c_append(crc32c::crc32c(&header[..32]), payload)
     }
 
     /// Bytes from this chunk to the next.
@@ -181,7 +189,8 @@ impl Slot {
         aligned.0.copy_from_slice(bytes.get(..SLOT_BYTES)?);
         let bytes = &aligned.0;
         if &bytes[SLOT_BYTES - 8..SLOT_BYTES - 4] != b"SLOT"
-            || number_at::<4>(bytes, SLOT_BYTES - 4) as u32 != crc32c::crc32c(&bytes[..SLOT_BYTES - 4])
+            || number_at::<4>(bytes, SLOT_BYTES - 4) as u32
+                != crc32c::crc32c(&bytes[..SLOT_BYTES - 4])
         {
             return None;
         }

@@ -87,7 +87,8 @@ impl Manifest {
 
     /// The manifest's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        bincode::serde::encode_to_vec(self, bincode::config::legacy()).expect("a manifest has nothing that bincode cannot write")
+        bincode::serde::encode_to_vec(self, bincode::config::legacy())
+            .expect("a manifest has nothing that bincode cannot write")
     }
 
     /// Reads a manifest.
@@ -108,7 +109,10 @@ impl Manifest {
             symbols: self
                 .symbols
                 .iter()
-                .map(|symbol| ReportSymbol { symbol: symbol.symbol.clone(), bars_per_year: symbol.bars_per_year })
+                .map(|symbol| ReportSymbol {
+                    symbol: symbol.symbol.clone(),
+                    bars_per_year: symbol.bars_per_year,
+                })
                 .collect(),
             objective: self.objective.clone(),
             containers: self.containers,

@@ -117,7 +117,12 @@ pub fn read_frame(bytes: &[u8]) -> Option<Frame> {
         code: bytes[38],
         detail: bytes[39],
     };
-    Some(Frame { generation, bytes: size, stamp, payload })
+    Some(Frame {
+        generation,
+        bytes: size,
+        stamp,
+        payload,
+    })
 }
 
 /// A little-endian number of `N` bytes.
@@ -167,7 +172,15 @@ impl PoolHeader {
         let mut bytes = [0; POOL_HEADER_BYTES];
         bytes[..8].copy_from_slice(&POOL_MAGIC);
         bytes[8..12].copy_from_slice(&POOL_VERSION.to_le_bytes());
-        for (at, value) in [self.pool, self.segment_bytes, self.segments, self.manifest_bytes].into_iter().enumerate() {
+        for (at, value) in [
+            self.pool,
+            self.segment_bytes,
+            self.segments,
+            self.manifest_bytes,
+        ]
+        .into_iter()
+        .enumerate()
+        {
             bytes[12 + 4 * at..16 + 4 * at].copy_from_slice(&value.to_le_bytes());
         }
         let crc = crc32c::crc32c(&bytes[..28]);
@@ -182,12 +195,20 @@ impl PoolHeader {
         }
         let number = |at| number_at::<4>(bytes, at) as u32;
         if number(8) != POOL_VERSION {
-            return Err(format!("version {} of the pool format; this program reads {POOL_VERSION}", number(8)));
+            return Err(format!(
+                "version {} of the pool format; this program reads {POOL_VERSION}",
+                number(8)
+            ));
         }
         if number(28) != crc32c::crc32c(&bytes[..28]) {
             return Err("the header's checksum does not match".to_owned());
         }
-        Ok(PoolHeader { pool: number(12), segment_bytes: number(16), segments: number(20), manifest_bytes: number(24) })
+        Ok(PoolHeader {
+            pool: number(12),
+            segment_bytes: number(16),
+            segments: number(20),
+            manifest_bytes: number(24),
+        })
     }
 }
 
@@ -241,8 +262,23 @@ mod tests {
 
     #[test]
     fn a_frame_is_read_back_and_a_cut_one_is_none() {
-        let stamp = Stamp { sequence: 7, ts_ns: -5, trade: 3, bar: 9, cause_back: 2, symbol: 1, code: 1, detail: 4 };
-        let fill = Fill { qty: 1.5, price: 2.5, commission: 0.1, reference_price: 2.4, units_after: 1.5 };
+        let stamp = Stamp {
+            sequence: 7,
+            ts_ns: -5,
+            trade: 3,
+            bar: 9,
+            cause_back: 2,
+            symbol: 1,
+            code: 1,
+            detail: 4,
+        };
+        let fill = Fill {
+            qty: 1.5,
+            price: 2.5,
+            commission: 0.1,
+            reference_price: 2.4,
+            units_after: 1.5,
+        };
         let mut bytes = [0xff; 80];
         write_frame(&mut bytes, &stamp, &fill);
         bytes[..8].copy_from_slice(&commit_word(5, EventKind::Fill, 80).to_le_bytes());
@@ -256,13 +292,26 @@ mod tests {
 
     #[test]
     fn a_damaged_header_or_descriptor_is_refused() {
-        let header = PoolHeader { pool: 1, segment_bytes: 1024, segments: 4, manifest_bytes: 100 };
+        let header = PoolHeader {
+            pool: 1,
+            segment_bytes: 1024,
+            segments: 4,
+            manifest_bytes: 100,
+        };
         let mut bytes = header.encode();
         assert_eq!(PoolHeader::decode(&bytes), Ok(header));
         bytes[17] ^= 1;
         assert!(PoolHeader::decode(&bytes).is_err());
-        let old = Descriptor { generation: 4, owned: true, owner: 7 };
-        let new = Descriptor { generation: 5, owned: false, owner: 8 };
+        let old = Descriptor {
+            generation: 4,
+            owned: true,
+            owner: 7,
+        };
+        let new = Descriptor {
+            generation: 5,
+            owned: false,
+            owner: 8,
+        };
         let mut slots = [old.encode(), new.encode()].concat();
         assert_eq!(Descriptor::newest(&slots), Some(new));
         slots[DESCRIPTOR_BYTES] ^= 1;

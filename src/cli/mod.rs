@@ -22,7 +22,12 @@ mod exit {
 }
 
 #[derive(Parser)]
-#[command(name = "admf", version, about = "Memory-bounded backtest sweeps, every trade decodable", max_term_width = 100)]
+#[command(
+    name = "admf",
+    version,
+    about = "Memory-bounded backtest sweeps, every trade decodable",
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -129,11 +134,21 @@ pub fn main() -> ExitCode {
         Verb::Run(run) => run::run(&run),
         Verb::Validate { file } => verbs::validate(&file),
         Verb::Plan(run) => run::plan(&run),
-        Verb::Import { file, out, timezone, json } => verbs::import(&file, out, timezone, json),
+        Verb::Import {
+            file,
+            out,
+            timezone,
+            json,
+        } => verbs::import(&file, out, timezone, json),
         Verb::Synth { bars, seed, out } => verbs::synth(bars, seed, &out),
-        Verb::Replay { results, container, phase, policy, out, json } => {
-            run::replay(&results, &container, phase.as_deref(), &policy, out, json)
-        }
+        Verb::Replay {
+            results,
+            container,
+            phase,
+            policy,
+            out,
+            json,
+        } => run::replay(&results, &container, phase.as_deref(), &policy, out, json),
         Verb::Oracle { case, data } => verbs::oracle(&case, data.as_deref()),
     };
     match outcome {
@@ -151,7 +166,9 @@ fn code_of(error: &Error) -> u8 {
         Error::Plan { .. } => exit::DOES_NOT_FIT,
         Error::Results { .. } => exit::RESULTS_CONFLICT,
         Error::Interrupted { .. } => exit::INTERRUPTED,
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => exit::BAD_INPUT,
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            exit::BAD_INPUT
+        }
         _ => exit::FAILED,
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn watch<T>(
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let display = || show(phase, containers, budget, finished, &over);
-        let shown = std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, display);
+        let shown = std::thread::Builder::new()
+            .stack_size(256 << 10)
+            .spawn_scoped(scope, display);
         let outcome = work();
         over.store(true, Ordering::Release);
         if let Ok(shown) = shown {
@@ -38,21 +40,32 @@ fn show(phase: &str, containers: u64, budget: u64, finished: &AtomicU64, over: &
     let started = Instant::now();
     let is_terminal = std::io::stderr().is_terminal();
     let bar = ProgressBar::new(containers);
-    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {per_sec} ETA {eta} {msg}");
+    let style =
+        ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {per_sec} ETA {eta} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_prefix(phase.to_owned());
     let mut last_line = started;
     while !over.load(Ordering::Acquire) {
         let done = finished.load(Ordering::Relaxed);
-        let memory = format!("memory {} of {}", crate::plan::show(resident_bytes()), crate::plan::show(budget));
+        let memory = format!(
+            "memory {} of {}",
+            crate::plan::show(resident_bytes()),
+            crate::plan::show(budget)
+        );
         if is_terminal {
             bar.set_position(done);
             bar.set_message(memory);
         } else if last_line.elapsed() >= LINE {
             last_line = Instant::now();
             let rate = done as f64 / started.elapsed().as_secs_f64();
-            let eta = if rate > 0.0 { (containers - done) as f64 / rate } else { f64::INFINITY };
-            eprintln!("{phase}: {done}/{containers} containers, {rate:.0}/s, ETA {eta:.0} s, {memory}");
+            let eta = if rate > 0.0 {
+                (containers - done) as f64 / rate
+            } else {
+                f64::INFINITY
+            };
+            eprintln!(
+                "{phase}: {done}/{containers} containers, {rate:.0}/s, ETA {eta:.0} s, {memory}"
+            );
         }
         std::thread::park_timeout(TICK);
     }
@@ -63,5 +76,6 @@ fn show(phase: &str, containers: u64, budget: u64, finished: &AtomicU64, over: &
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .map_or(0, |kib| kib << 10)
 }

@@ -5,7 +5,9 @@ use crate::container::Span;
 use crate::market::open_bars;
 use crate::results::{Existing, RunDir, RunPlan};
 use crate::segment::retention::RetentionPolicy;
-use crate::sequencer::{Candidates, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, plan_phase, run_phase};
+use crate::sequencer::{
+    Candidates, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, plan_phase, run_phase,
+};
 use crate::workflow::{self, Workflow};
 use crate::{Error, Result, strategy};
 use admf_formats::event::EventSet;
@@ -24,9 +26,11 @@ const YEAR_NS: f64 = 365.25 * 86_400e9;
 fn load(arguments: &RunArguments) -> Result<Workflow> {
     let mut workflow = workflow::load(&arguments.file)?;
     if let Some(text) = &arguments.memory_budget {
-        let size = text.parse::<bytesize::ByteSize>().map_err(|_| Error::Usage {
-            message: format!("--memory-budget {text}: a size such as 64MiB was expected"),
-        })?;
+        let size = text
+            .parse::<bytesize::ByteSize>()
+            .map_err(|_| Error::Usage {
+                message: format!("--memory-budget {text}: a size such as 64MiB was expected"),
+            })?;
         workflow.memory_budget = size.as_u64();
     }
     Ok(workflow)
@@ -36,20 +40,34 @@ fn open_symbols(workflow: &Workflow, root: &Path) -> Result<Vec<Symbol>> {
     let data = &workflow.data;
     let open = |symbol: &crate::sequencer::SymbolData| {
         let bars = open_bars(&symbol.path, &root.join(BARS_CACHE), &data.import)?;
-        let first = data.start.map_or(Ok(0), |start| bars.bar_at_or_after(start))?;
-        let end = data.end.map_or(Ok(bars.bars()), |end| bars.bar_at_or_after(end))?;
+        let first = data
+            .start
+            .map_or(Ok(0), |start| bars.bar_at_or_after(start))?;
+        let end = data
+            .end
+            .map_or(Ok(bars.bars()), |end| bars.bar_at_or_after(end))?;
         let bars_per_year = data.bars_per_year.unwrap_or_else(|| {
             let span = (bars.last_ts() - bars.first_ts()) as f64;
             (bars.bars() as f64 - 1.0) * YEAR_NS / span
         });
-        Ok(Symbol { symbol: symbol.symbol.clone(), bars, data: Span { first, end: end.max(first) }, bars_per_year })
+        Ok(Symbol {
+            symbol: symbol.symbol.clone(),
+            bars,
+            data: Span {
+                first,
+                end: end.max(first),
+            },
+            bars_per_year,
+        })
     };
     data.symbols.iter().map(open).collect()
 }
 
 fn threads(wanted: Option<usize>) -> Result<u64> {
     match wanted {
-        Some(0) => Err(Error::Usage { message: "--threads 0: 1 or more was expected".to_owned() }),
+        Some(0) => Err(Error::Usage {
+            message: "--threads 0: 1 or more was expected".to_owned(),
+        }),
         Some(threads) => Ok(threads as u64),
         None => Ok(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)),
     }
@@ -57,9 +75,13 @@ fn threads(wanted: Option<usize>) -> Result<u64> {
 
 /// What the phases hand over before they ran: the first sets of the space stand for the best.
 fn stand_ins(workflow: &Workflow, phase: &Phase) -> Vec<ResultRecord> {
-    let Candidates::BestOf { count, .. } = &phase.candidates else { return Vec::new() };
+    let Candidates::BestOf { count, .. } = &phase.candidates else {
+        return Vec::new();
+    };
     let sets = workflow.space.len() * workflow.data.symbols.len() as u64;
-    (0..sets.min(*count)).map(|_| placeholder(workflow.space.values(0))).collect()
+    (0..sets.min(*count))
+        .map(|_| placeholder(workflow.space.values(0)))
+        .collect()
 }
 
 fn placeholder(parameters: [f64; admf_formats::units::PARAMETERS_MAX]) -> ResultRecord {
@@ -80,7 +102,8 @@ fn placeholder(parameters: [f64; admf_formats::units::PARAMETERS_MAX]) -> Result
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Error::io("listen to", Path::new("signals")))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(Error::io("listen to", Path::new("signals")))?;
     }
     Ok(stop)
 }
@@ -97,7 +120,13 @@ struct Prepared {
 impl Prepared {
     fn new(workflow: Workflow, root: &Path, wanted: Option<usize>) -> Result<Prepared> {
         let symbols = open_symbols(&workflow, root)?;
-        Ok(Prepared { symbols, threads: threads(wanted)?, stop: stop_flag()?, finished: AtomicU64::new(0), workflow })
+        Ok(Prepared {
+            symbols,
+            threads: threads(wanted)?,
+            stop: stop_flag()?,
+            finished: AtomicU64::new(0),
+            workflow,
+        })
     }
 
     fn settings(&self, pools: PathBuf) -> Result<RunSettings<'_>> {
@@ -119,7 +148,11 @@ impl Prepared {
 
     /// The plan of every phase; the whole run is refused where one does not fit.
     fn plans<'a>(&'a self, settings: &'a RunSettings<'a>) -> Result<Vec<PhaseRun<'a>>> {
-        self.workflow.phases.iter().map(|phase| plan_phase(settings, phase, &stand_ins(&self.workflow, phase))).collect()
+        self.workflow
+            .phases
+            .iter()
+            .map(|phase| plan_phase(settings, phase, &stand_ins(&self.workflow, phase)))
+            .collect()
     }
 }
 
@@ -141,10 +174,14 @@ pub(super) fn plan(arguments: &RunArguments) -> Result<ExitCode> {
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let workflow = load(arguments)?;
-    std::fs::create_dir_all(&arguments.results_root).map_err(Error::io("create", &arguments.results_root))?;
+    std::fs::create_dir_all(&arguments.results_root)
+        .map_err(Error::io("create", &arguments.results_root))?;
     let prepared = Prepared::new(workflow, &arguments.results_root, arguments.threads)?;
     let workflow = &prepared.workflow;
-    let pools = arguments.results_root.join(&workflow.results_dir).join("pools");
+    let pools = arguments
+        .results_root
+        .join(&workflow.results_dir)
+        .join("pools");
     let settings = prepared.settings(pools)?;
     let plans = prepared.plans(&settings)?;
     let is_quiet = arguments.quiet || arguments.json;
@@ -152,15 +189,26 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         workflow: workflow.name.clone(),
         config: workflow.settings.clone(),
         data: run_data(&prepared.symbols),
-        phases: workflow.phases.iter().map(|phase| phase.name.clone()).collect(),
+        phases: workflow
+            .phases
+            .iter()
+            .map(|phase| phase.name.clone())
+            .collect(),
         threads: prepared.threads,
         memory_budget: workflow.memory_budget,
     };
-    let (mut directory, existing) =
-        RunDir::open(&arguments.results_root, &workflow.results_dir, identity, arguments.fresh)?;
+    let (mut directory, existing) = RunDir::open(
+        &arguments.results_root,
+        &workflow.results_dir,
+        identity,
+        arguments.fresh,
+    )?;
     if existing == Existing::Finished {
         if !is_quiet {
-            println!("{}: this run is finished; nothing to do (--fresh runs it again)", directory.path().display());
+            println!(
+                "{}: this run is finished; nothing to do (--fresh runs it again)",
+                directory.path().display()
+            );
         }
         return success();
     }
@@ -177,12 +225,19 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         if !is_quiet {
             show::plan(&phase_run.plan);
         }
-        prepared.finished.store(0, std::sync::atomic::Ordering::Relaxed);
+        prepared
+            .finished
+            .store(0, std::sync::atomic::Ordering::Relaxed);
         let folder = directory.phase(&phase.name, None);
         let plan = &phase_run.plan;
-        let ran = progress::watch(&phase.name, plan.containers, plan.budget_bytes, is_quiet, &prepared.finished, || {
-            run_phase(&phase_run, &folder)
-        });
+        let ran = progress::watch(
+            &phase.name,
+            plan.containers,
+            plan.budget_bytes,
+            is_quiet,
+            &prepared.finished,
+            || run_phase(&phase_run, &folder),
+        );
         let outcome = match ran {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -207,14 +262,19 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let path = directory.path().to_path_buf();
     directory.close(RunStatus::Finished)?;
     if arguments.json {
-        println!("{}", serde_json::json!({"results": path, "phases": aggregates}));
+        println!(
+            "{}",
+            serde_json::json!({"results": path, "phases": aggregates})
+        );
     }
     success()
 }
 
 fn remove_pools(pools: &Path) -> Result<()> {
     match std::fs::remove_dir_all(pools) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", pools)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", pools)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -242,22 +302,30 @@ pub(super) fn replay(
 ) -> Result<ExitCode> {
     let run_file = results.join("run.json");
     let text = std::fs::read_to_string(&run_file).map_err(Error::io("read", &run_file))?;
-    let report: admf_formats::report::RunReport = serde_json::from_str(&text).map_err(|error| Error::Results {
-        path: run_file.clone(),
-        message: format!("not a run of admf: {error}"),
-    })?;
+    let report: admf_formats::report::RunReport =
+        serde_json::from_str(&text).map_err(|error| Error::Results {
+            path: run_file.clone(),
+            message: format!("not a run of admf: {error}"),
+        })?;
     let mut workflow = workflow::from_settings(&report.config, &run_file)?;
     for (symbol, data) in workflow.data.symbols.iter_mut().zip(&report.data) {
         symbol.path = PathBuf::from(&data.path);
     }
-    let names: Vec<String> = workflow.phases.iter().map(|phase| phase.name.clone()).collect();
+    let names: Vec<String> = workflow
+        .phases
+        .iter()
+        .map(|phase| phase.name.clone())
+        .collect();
     let place = match phase {
         Some(name) => names.iter().position(|known| known == name),
         None if names.len() == 1 => Some(0),
         None => None,
     };
     let place = place.ok_or_else(|| Error::Usage {
-        message: format!("name the container's phase with --phase, one of: {}", names.join(", ")),
+        message: format!(
+            "name the container's phase with --phase, one of: {}",
+            names.join(", ")
+        ),
     })?;
     let root = results.parent().unwrap_or(Path::new("."));
     let prepared = Prepared::new(workflow, root, Some(1))?;
@@ -265,7 +333,10 @@ pub(super) fn replay(
         if symbol.bars.digest() != data.digest {
             return Err(Error::Results {
                 path: symbol.bars.path().to_path_buf(),
-                message: format!("the bars of {} are not those of the run (another digest)", data.symbol),
+                message: format!(
+                    "the bars of {} are not those of the run (another digest)",
+                    data.symbol
+                ),
             });
         }
     }
@@ -296,7 +367,10 @@ pub(super) fn replay(
         Candidates::BestOf { .. } => chosen[index as usize],
     };
     let mut single = source.clone();
-    single.candidates = Candidates::BestOf { phase: name.clone(), count: 1 };
+    single.candidates = Candidates::BestOf {
+        phase: name.clone(),
+        count: 1,
+    };
     single.results_storage = ResultsStorage::Disk;
     single.container_results = crate::sequencer::ContainerResults::Archive;
     single.container.trace.policy = match policy {
@@ -306,7 +380,9 @@ pub(super) fn replay(
         "sliding_window" => RetentionPolicy::SlidingWindow { events: 1000 },
         _ => {
             return Err(Error::Usage {
-                message: format!("--policy {policy}: full, trade_complete, sliding_window or minimal was expected"),
+                message: format!(
+                    "--policy {policy}: full, trade_complete, sliding_window or minimal was expected"
+                ),
             });
         }
     };
@@ -317,10 +393,14 @@ pub(super) fn replay(
     let planned = plan_phase(&settings, &single, &[record])?;
     let outcome = run_phase(&planned, &directory)?;
     remove_pools(&settings.pools)?;
-    let replayed = outcome.best.first().copied().ok_or_else(|| Error::Results {
-        path: directory.path().to_path_buf(),
-        message: "the container failed again; its result says why".to_owned(),
-    })?;
+    let replayed = outcome
+        .best
+        .first()
+        .copied()
+        .ok_or_else(|| Error::Results {
+            path: directory.path().to_path_buf(),
+            message: "the container failed again; its result says why".to_owned(),
+        })?;
     let context = planned.report_context(name, count);
     let report = ContainerReport::of(&ResultRecord { index, ..replayed }, &context, None);
     if json {
@@ -335,16 +415,27 @@ pub(super) fn replay(
 fn best_of(results: &Path, phase: &str, settings: &RunSettings<'_>) -> Result<Vec<ResultRecord>> {
     let path = results.join(phase).join("aggregate_results.json");
     let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    let wrong = |message: &str| Error::Results { path: path.clone(), message: message.to_owned() };
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
-    let best = value["best"].as_array().ok_or_else(|| wrong("`best` is missing"))?;
+    let wrong = |message: &str| Error::Results {
+        path: path.clone(),
+        message: message.to_owned(),
+    };
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+    let best = value["best"]
+        .as_array()
+        .ok_or_else(|| wrong("`best` is missing"))?;
     best.iter()
         .map(|entry| {
             let mut parameters = [0.0; admf_formats::units::PARAMETERS_MAX];
             for (value, name) in parameters.iter_mut().zip(settings.strategy.parameters()) {
-                *value = entry["parameters"][name].as_f64().ok_or_else(|| wrong("a parameter is missing"))?;
+                *value = entry["parameters"][name]
+                    .as_f64()
+                    .ok_or_else(|| wrong("a parameter is missing"))?;
             }
-            let symbol = settings.symbols.iter().position(|symbol| entry["symbol"] == symbol.symbol.as_str());
+            let symbol = settings
+                .symbols
+                .iter()
+                .position(|symbol| entry["symbol"] == symbol.symbol.as_str());
             let mut record = placeholder(parameters);
             record.symbol = symbol.ok_or_else(|| wrong("a symbol is unknown"))? as u32;
             Ok(record)

@@ -17,8 +17,18 @@ pub(super) fn plan(plan: &Plan) {
     for part in &plan.parts {
         println!("  {:<22} {:>12}", part.name, show(part.bytes));
     }
-    println!("  {:<22} {:>12} of {}", "predicted peak", show(plan.peak_bytes), show(plan.budget_bytes));
-    println!("  {:<22} {:>12}, {} free", "disk", show(plan.disk_bytes), show(plan.disk_free_bytes));
+    println!(
+        "  {:<22} {:>12} of {}",
+        "predicted peak",
+        show(plan.peak_bytes),
+        show(plan.budget_bytes)
+    );
+    println!(
+        "  {:<22} {:>12}, {} free",
+        "disk",
+        show(plan.disk_bytes),
+        show(plan.disk_free_bytes)
+    );
 }
 
 pub(super) fn outcome(outcome: &Outcome, folder: &Path) {
@@ -28,10 +38,20 @@ pub(super) fn outcome(outcome: &Outcome, folder: &Path) {
         aggregate.phase, aggregate.completed, aggregate.failed, aggregate.total_trades
     );
     if let Some(best) = aggregate.best.first() {
-        let number = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));
-        let parameters: Vec<String> =
-            best.parameters.0.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        println!("  best by {}: {} ({})", aggregate.objective, best.container, parameters.join(", "));
+        let number =
+            |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));
+        let parameters: Vec<String> = best
+            .parameters
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        println!(
+            "  best by {}: {} ({})",
+            aggregate.objective,
+            best.container,
+            parameters.join(", ")
+        );
         println!(
             "  total return {}, Sharpe ratio {}, max drawdown {:.4}, {} trades, win rate {}",
             number(best.metrics.total_return),

@@ -10,16 +10,36 @@ use std::process::ExitCode;
 
 pub(super) fn validate(file: &Path) -> Result<ExitCode> {
     let workflow = workflow::load(file)?;
-    println!("{}: valid; {} with {} parameter sets", file.display(), workflow.name, workflow.space.len());
+    println!(
+        "{}: valid; {} with {} parameter sets",
+        file.display(),
+        workflow.name,
+        workflow.space.len()
+    );
     for phase in &workflow.phases {
-        println!("  phase {}: objective {}, top_n {}", phase.name, phase.objective, phase.top_n);
+        println!(
+            "  phase {}: objective {}, top_n {}",
+            phase.name, phase.objective, phase.top_n
+        );
     }
     success()
 }
 
-pub(super) fn import(file: &Path, out: Option<PathBuf>, timezone: String, json: bool) -> Result<ExitCode> {
+pub(super) fn import(
+    file: &Path,
+    out: Option<PathBuf>,
+    timezone: String,
+    json: bool,
+) -> Result<ExitCode> {
     let out = out.unwrap_or_else(|| file.with_extension("bars"));
-    let summary = market::import(file, &ImportOptions { timezone, ..ImportOptions::default() }, &out)?;
+    let summary = market::import(
+        file,
+        &ImportOptions {
+            timezone,
+            ..ImportOptions::default()
+        },
+        &out,
+    )?;
     print_summary(&out, &summary, json);
     success()
 }
@@ -39,19 +59,30 @@ fn print_summary(out: &Path, summary: &market::ImportSummary, json: bool) {
         println!("{value}");
     } else {
         let show = |time: Option<String>| time.unwrap_or_default();
-        println!("{}: {} bars, {} to {}", out.display(), summary.bars, show(first), show(last));
+        println!(
+            "{}: {} bars, {} to {}",
+            out.display(),
+            summary.bars,
+            show(first),
+            show(last)
+        );
     }
 }
 
 pub(super) fn oracle(case: &Path, data: Option<&Path>) -> Result<ExitCode> {
     let name = case.display();
     Ok(match oracle::run(case, data)? {
-        Verdict::Equal { compared, skipped: 0 } => {
+        Verdict::Equal {
+            compared,
+            skipped: 0,
+        } => {
             println!("{name}: equal ({compared} figures)");
             ExitCode::SUCCESS
         }
         Verdict::Equal { compared, skipped } => {
-            println!("{name}: equal ({compared} figures; {skipped} rows marked not robust were not compared)");
+            println!(
+                "{name}: equal ({compared} figures; {skipped} rows marked not robust were not compared)"
+            );
             ExitCode::SUCCESS
         }
         Verdict::Different(difference) => {

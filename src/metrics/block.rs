@@ -43,8 +43,6 @@ impl Extent {
 /// Prefix sums and extremes of one block's closes.
 #[derive(Clone, Debug)]
 pub struct BlockFigures {
-    /// Close of the bar before the block; the first close of the data has itself before it.
-    previous_close: f64,
     returns: Box<[[f64; 3]; QUANTUM_BARS + 1]>,
     extents: Box<[[Extent; QUANTUM_BARS]; LEVELS]>,
 }
@@ -53,7 +51,6 @@ impl BlockFigures {
     /// Figures of no block yet.
     pub fn new() -> BlockFigures {
         BlockFigures {
-            previous_close: f64::NAN,
             returns: Box::new([[0.0; 3]; QUANTUM_BARS + 1]),
             extents: Box::new([[Extent::of(0.0); QUANTUM_BARS]; LEVELS]),
         }
@@ -63,24 +60,11 @@ impl BlockFigures {
     pub const BYTES: usize =
         size_of::<[[f64; 3]; QUANTUM_BARS + 1]>() + size_of::<[[Extent; QUANTUM_BARS]; LEVELS]>();
 
-    /// Forgets the bar before the next block: the series starts anew.
-    pub fn restart(&mut self) {
-        self.previous_close = f64::NAN;
-    }
-
-    /// Passes over a block that no container trades on.
-    pub fn skip(&mut self, closes: &[f64]) {
-        self.previous_close = closes.last().copied().unwrap_or(self.previous_close);
-    }
-
-    /// Builds the figures of the block that follows the last one.
+    /// Builds the figures of a block, which needs no other block.
     pub fn build(&mut self, closes: &[f64]) {
         let mut sums = [0.0_f64; 3];
-        let mut previous = if self.previous_close.is_nan() {
-            closes[0]
-        } else {
-            self.previous_close
-        };
+        // The first bar's return belongs to the block before; a span takes it by itself.
+        let mut previous = closes[0];
         for (at, &close) in closes.iter().enumerate() {
             let change = close / previous - 1.0;
             let down = change.min(0.0);
@@ -92,7 +76,6 @@ impl BlockFigures {
             self.returns[at + 1] = sums;
             previous = close;
         }
-        self.previous_close = previous;
         self.build_extents(closes);
     }
 

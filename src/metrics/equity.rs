@@ -129,13 +129,10 @@ impl EquityFold {
     #[inline]
     fn fold_all_in(&mut self, first: usize, end: usize, closes: &[f64], figures: &BlockFigures) {
         let units = self.totals.units;
-        let mut from = first;
-        if self.changed {
-            self.add_return(units * closes[first] / self.previous - 1.0);
-            self.changed = false;
-            from += 1;
-        }
-        let [sum, square, down] = figures.return_sums(from, end);
+        // The bar before the piece lies under another span or in another block.
+        self.add_return(units * closes[first] / self.previous - 1.0);
+        self.changed = false;
+        let [sum, square, down] = figures.return_sums(first + 1, end);
         self.totals.return_sum += sum;
         self.totals.return_square_sum += square;
         self.totals.downside_square_sum += down;

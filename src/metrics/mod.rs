@@ -6,8 +6,10 @@
 
 mod block;
 mod equity;
+mod recompute;
 mod trade;
 
 pub use block::{BlockFigures, Extent};
 pub use equity::{EquityFold, EquityPath};
+pub use recompute::Recomputation;
 pub use trade::TradeFold;

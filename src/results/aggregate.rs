@@ -88,7 +88,10 @@ impl Aggregator {
     /// Adds the next record, in order of index. A failed container is counted and nothing else: it
     /// never ranks, and no mean holds it.
     pub fn push(&mut self, record: &ResultRecord) {
-        assert!(record.index >= self.next_index, "result records come in order of their index");
+        assert!(
+            record.index >= self.next_index,
+            "result records come in order of their index"
+        );
         self.next_index = record.index + 1;
         if !record.is_completed() {
             self.failed += 1;
@@ -135,7 +138,11 @@ impl Aggregator {
             completed: self.completed,
             failed: self.failed,
             total_trades: self.total_trades,
-            best: self.best.iter().map(|ranked| self.best_container(ranked)).collect(),
+            best: self
+                .best
+                .iter()
+                .map(|ranked| self.best_container(ranked))
+                .collect(),
             aggregate_metrics: self.metrics(),
         }
     }
@@ -163,13 +170,23 @@ impl Aggregator {
         if self.best.len() == self.top_n {
             self.best.pop();
         }
-        self.best.insert(place, Ranked { objective, record: *record });
+        self.best.insert(
+            place,
+            Ranked {
+                objective,
+                record: *record,
+            },
+        );
     }
 }
 
 /// The better of two objectives, the first where they tie.
 fn better(left: Option<f64>, right: Option<f64>) -> Option<f64> {
-    if compare(left, right) == Ordering::Greater { right } else { left }
+    if compare(left, right) == Ordering::Greater {
+        right
+    } else {
+        left
+    }
 }
 
 /// Order of objectives, better ones first, null last. Objectives are finite, so any two compare.

@@ -23,7 +23,9 @@ use std::path::{Component, Path, PathBuf};
 const RUN_FILE: &str = "run.json";
 
 /// Folders that a run makes under its directory, besides those that its `run.json` names.
-const RUN_FOLDERS: [&str; 6] = ["training", "testing", "sweep", "backtest", "traces", "pools"];
+const RUN_FOLDERS: [&str; 6] = [
+    "training", "testing", "sweep", "backtest", "traces", "pools",
+];
 
 /// Whether a file must outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,14 +112,25 @@ impl RunDir {
             Some(earlier) => {
                 refuse_other_run(&path, &earlier, &run)?;
                 if earlier.status == RunStatus::Finished {
-                    return Ok((RunDir { path, run: earlier, _lock: lock }, Existing::Finished));
+                    return Ok((
+                        RunDir {
+                            path,
+                            run: earlier,
+                            _lock: lock,
+                        },
+                        Existing::Finished,
+                    ));
                 }
                 run.started = earlier.started;
                 run.storage_changes = earlier.storage_changes;
                 Existing::Resume
             }
         };
-        let directory = RunDir { path, run, _lock: lock };
+        let directory = RunDir {
+            path,
+            run,
+            _lock: lock,
+        };
         directory.write_run()?;
         Ok((directory, existing))
     }
@@ -150,7 +163,9 @@ impl RunDir {
     pub fn replay_folder(target: &Path, name: &str) -> Result<PhaseDir> {
         let folder = target.join(name);
         match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &folder)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &folder)(error))
+            }
             _ => Ok(PhaseDir::new(folder)),
         }
     }
@@ -158,7 +173,9 @@ impl RunDir {
     /// Notes that a phase's results go to disk though the workflow says memory. A phase that is
     /// noted already (before a resume) gets the new reason.
     pub fn note_storage_change(&mut self, phase: &str, reason: &str) -> Result<()> {
-        self.run.storage_changes.retain(|change| change.phase != phase);
+        self.run
+            .storage_changes
+            .retain(|change| change.phase != phase);
         self.run.storage_changes.push(StorageChange {
             phase: phase.to_owned(),
             from: "memory".to_owned(),
@@ -176,14 +193,21 @@ impl RunDir {
     }
 
     fn write_run(&self) -> Result<()> {
-        write_atomic(&self.path.join(RUN_FILE), &to_json_bytes(&self.run), Durability::Machine)
+        write_atomic(
+            &self.path.join(RUN_FILE),
+            &to_json_bytes(&self.run),
+            Durability::Machine,
+        )
     }
 }
 
 /// SHA-256 of a configuration in hex. Keys are sorted, so their order in the file does not matter.
 pub fn config_digest(config: &serde_json::Value) -> String {
     let text = config.to_string();
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Writes a file whole or not at all: beside it under another name, then renamed over it.
@@ -201,7 +225,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result
     if let Err(source) = written {
         // The first error is the one to tell; what is left is overwritten by the next attempt.
         let _ = fs::remove_file(&temporary);
-        return Err(Error::Io { action: "write", path: path.to_path_buf(), source });
+        return Err(Error::Io {
+            action: "write",
+            path: path.to_path_buf(),
+            source,
+        });
     }
     match (durability, path.parent()) {
         (Durability::Machine, Some(folder)) => File::open(folder)
@@ -243,11 +271,16 @@ fn new_run(plan: RunPlan) -> RunReport {
 /// Wall time, RFC 3339 in UTC, to the second.
 fn now() -> String {
     let now = jiff::Timestamp::now();
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+    jiff::Timestamp::from_second(now.as_second())
+        .unwrap_or(now)
+        .to_string()
 }
 
 fn refused(path: &Path, message: impl Into<String>) -> Error {
-    Error::Results { path: path.to_path_buf(), message: message.into() }
+    Error::Results {
+        path: path.to_path_buf(),
+        message: message.into(),
+    }
 }
 
 fn lock(path: &Path) -> Result<File> {
@@ -258,9 +291,11 @@ fn lock(path: &Path) -> Result<File> {
             path,
             "another admf process is using this directory; wait for it, or use another results_dir",
         )),
-        Err(TryLockError::Error(source)) => {
-            Err(Error::Io { action: "lock results directory", path: path.to_path_buf(), source })
-        }
+        Err(TryLockError::Error(source)) => Err(Error::Io {
+            action: "lock results directory",
+            path: path.to_path_buf(),
+            source,
+        }),
     }
 }
 
@@ -269,7 +304,13 @@ fn read_run(path: &Path) -> Result<Option<RunReport>> {
     let bytes = match fs::read(&file) {
         Ok(bytes) => bytes,
         Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Io { action: "read", path: file, source }),
+        Err(source) => {
+            return Err(Error::Io {
+                action: "read",
+                path: file,
+                source,
+            });
+        }
     };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
         let message = format!(
@@ -321,8 +362,10 @@ fn refuse_other_run(path: &Path, earlier: &RunReport, run: &RunReport) -> Result
 
 /// What the identity of a run takes from its data.
 fn data_digests(data: &[RunData]) -> String {
-    let each: Vec<String> =
-        data.iter().map(|one| format!("{}: {}", one.symbol, one.digest)).collect();
+    let each: Vec<String> = data
+        .iter()
+        .map(|one| format!("{}: {}", one.symbol, one.digest))
+        .collect();
     each.join(", ")
 }
 
@@ -330,12 +373,20 @@ fn data_digests(data: &[RunData]) -> String {
 /// still known as ours.
 fn remove_run(path: &Path, earlier: &RunReport) -> Result<()> {
     // The file may have been edited: a phase is a folder of this directory, never elsewhere.
-    let named = earlier.phases.iter().map(String::as_str).filter(|phase| is_below(phase));
+    let named = earlier
+        .phases
+        .iter()
+        .map(String::as_str)
+        .filter(|phase| is_below(phase));
     for folder in RUN_FOLDERS.into_iter().chain(named) {
         let folder = path.join(folder);
         match fs::remove_dir_all(&folder) {
             Err(source) if source.kind() != ErrorKind::NotFound => {
-                return Err(Error::Io { action: "remove", path: folder, source });
+                return Err(Error::Io {
+                    action: "remove",
+                    path: folder,
+                    source,
+                });
             }
             _ => {}
         }

@@ -64,7 +64,11 @@ impl PhaseDir {
 
     /// Writes the aggregate.
     pub fn write_aggregate(&self, report: &AggregateReport) -> Result<()> {
-        write_atomic(&self.aggregate(), &to_json_bytes(report), Durability::Machine)
+        write_atomic(
+            &self.aggregate(),
+            &to_json_bytes(report),
+            Durability::Machine,
+        )
     }
 
     /// Writes the summary.

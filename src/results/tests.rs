@@ -31,7 +31,11 @@ fn a_run_is_resumed_until_it_is_finished() {
     assert_eq!(existing, Existing::None);
     run.note_storage_change("sweep", "no room").unwrap();
     drop(run);
-    let other_machine = RunPlan { threads: 8, memory_budget: 1, ..plan(5) };
+    let other_machine = RunPlan {
+        threads: 8,
+        memory_budget: 1,
+        ..plan(5)
+    };
     let (run, existing) = RunDir::open(root.path(), "one", other_machine, false).unwrap();
     assert_eq!(existing, Existing::Resume);
     assert_eq!((run.run().threads, run.run().storage_changes.len()), (8, 1));
@@ -49,13 +53,20 @@ fn another_run_is_refused_with_both_digests() {
     let root = tempfile::tempdir().unwrap();
     drop(RunDir::open(root.path(), "one", plan(5), false).unwrap());
     let text = message(RunDir::open(root.path(), "one", plan(6), false));
-    for part in [&config_digest(&plan(5).config), &config_digest(&plan(6).config), "--fresh"] {
+    for part in [
+        &config_digest(&plan(5).config),
+        &config_digest(&plan(6).config),
+        "--fresh",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     let mut other = plan(5);
     other.data[0].digest = "bb".to_owned();
     let text = message(RunDir::open(root.path(), "one", other, false));
-    assert!(text.contains("SPY: aa") && text.contains("SPY: bb"), "{text}");
+    assert!(
+        text.contains("SPY: aa") && text.contains("SPY: bb"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -91,7 +102,9 @@ fn a_fresh_start_removes_what_the_run_made_and_nothing_else() {
     let outside = root.path().join("outside");
     fs::create_dir(&outside).unwrap();
     let mut hostile = plan(5);
-    hostile.phases = ["../outside", "/", ".", "", "own"].map(str::to_owned).to_vec();
+    hostile.phases = ["../outside", "/", ".", "", "own"]
+        .map(str::to_owned)
+        .to_vec();
     let (run, _) = RunDir::open(root.path(), "one", hostile, false).unwrap();
     for phase in ["own", "sweep"] {
         run.phase(phase, Some(1)).create().unwrap();
@@ -117,7 +130,10 @@ fn results_stay_under_their_root_and_errors_name_the_path() {
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
     let text = message(RunDir::open(&file, "one", plan(5), false));
-    assert!(text.contains("file/one: cannot create results directory"), "{text}");
+    assert!(
+        text.contains("file/one: cannot create results directory"),
+        "{text}"
+    );
     fs::create_dir(root.path().join("two")).unwrap();
     fs::write(root.path().join("two/run.json"), "{").unwrap();
     let text = message(RunDir::open(root.path(), "two", plan(5), true));
@@ -149,8 +165,14 @@ fn a_phase_has_its_files_where_the_tree_says() {
         below(phase.container("portfolio_001")),
         "training/window_03/containers/portfolio_001_results.json"
     );
-    assert_eq!(below(phase.aggregate()), "training/window_03/aggregate_results.json");
-    assert_eq!(below(run.phase("sweep", None).summary()), "sweep/phase_summary.json");
+    assert_eq!(
+        below(phase.aggregate()),
+        "training/window_03/aggregate_results.json"
+    );
+    assert_eq!(
+        below(run.phase("sweep", None).summary()),
+        "sweep/phase_summary.json"
+    );
     assert!(phase.traces().is_dir() && phase.containers().is_dir());
 }
 
@@ -240,7 +262,10 @@ fn the_best_objective_is_told_even_if_no_container_is_listed() {
         phase: "sweep".to_owned(),
         strategy: String::new(),
         parameter_names: Vec::new(),
-        symbols: vec![ReportSymbol { symbol: "SPY".to_owned(), bars_per_year: 252.0 }],
+        symbols: vec![ReportSymbol {
+            symbol: "SPY".to_owned(),
+            bars_per_year: 252.0,
+        }],
         objective: "total_pnl".to_owned(),
         containers: 2,
     };

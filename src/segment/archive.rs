@@ -6,8 +6,8 @@
 
 use crate::{Error, Result};
 use admf_formats::archive::{
-    ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, HEADER_BYTES, SLOT_BYTES, Slot,
-    file_name,
+    ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
+    HEADER_BYTES, SLOT_BYTES, Slot, file_name,
 };
 use admf_formats::manifest::Manifest;
 use admf_formats::result::ResultRecord;
@@ -68,7 +68,11 @@ impl Batch {
 }
 
 enum Message {
-    Chunk { container: u64, kind: ChunkKind, buffer: Vec<u8> },
+    Chunk {
+        container: u64,
+        kind: ChunkKind,
+        buffer: Vec<u8>,
+    },
     Batch(Batch),
     Forget(u64),
 }
@@ -117,9 +121,17 @@ pub struct ArchiveHandle {
 
 impl ArchiveWriter {
     /// Starts the thread that writes into `folder`.
-    pub fn start(folder: &Path, manifest: &Manifest, options: &ArchiveOptions, on_commit: OnCommit) -> Result<ArchiveWriter> {
+    pub fn start(
+        folder: &Path,
+        manifest: &Manifest,
+        options: &ArchiveOptions,
+        on_commit: OnCommit,
+    ) -> Result<ArchiveWriter> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let (buffers, batches) = (options.workers * BUFFERS_PER_WORKER, options.workers * BATCHES_PER_WORKER);
+        let (buffers, batches) = (
+            options.workers * BUFFERS_PER_WORKER,
+            options.workers * BATCHES_PER_WORKER,
+        );
         let (messages, received) = bounded(buffers + batches);
         let (buffers_back, buffer_stock) = bounded(buffers);
         let (batches_back, batch_stock) = bounded(batches);
@@ -128,7 +140,9 @@ impl ArchiveWriter {
             sent.expect("the stock has room for its buffers");
         }
         for _ in 0..batches {
-            batches_back.send(Batch::default()).expect("the stock has room for its batches");
+            batches_back
+                .send(Batch::default())
+                .expect("the stock has room for its batches");
         }
         let failure = Failure::default();
         let mut files = Files {
@@ -147,7 +161,11 @@ impl ArchiveWriter {
                     std::thread::sleep(delay);
                 }
                 let written = match message {
-                    Message::Chunk { container, kind, mut buffer } => {
+                    Message::Chunk {
+                        container,
+                        kind,
+                        mut buffer,
+                    } => {
                         let written = files.append(container, kind, &buffer);
                         buffer.clear();
                         // The stock is gone only where every worker is.
@@ -166,12 +184,16 @@ impl ArchiveWriter {
                     }
                 };
                 if let Err(error) = written {
-                    *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+                    *told
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
                     return;
                 }
             }
             if let Err(error) = files.sync() {
-                *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+                *told
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
             }
         };
         let thread = std::thread::Builder::new()
@@ -186,7 +208,11 @@ impl ArchiveWriter {
             failure: Arc::clone(&failure),
             folder: folder.to_path_buf(),
         };
-        Ok(ArchiveWriter { thread, failure, handle })
+        Ok(ArchiveWriter {
+            thread,
+            failure,
+            handle,
+        })
     }
 
     /// A handle for one more worker.
@@ -198,10 +224,17 @@ impl ArchiveWriter {
     ///
     /// Errors: the first one of the writer.
     pub fn close(self) -> Result<()> {
-        let ArchiveWriter { thread, failure, handle } = self;
+        let ArchiveWriter {
+            thread,
+            failure,
+            handle,
+        } = self;
         drop(handle);
         thread.join().expect("the archive writer does not panic");
-        let error = failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let error = failure
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
         error.map_or(Ok(()), Err)
     }
 }
@@ -218,12 +251,20 @@ impl ArchiveHandle {
             buffer[at..at + 4].fill(0);
             at += usize::from(buffer[at + 5]) * 16;
         }
-        self.messages.send(Message::Chunk { container, kind, buffer }).map_err(|_| self.gone())
+        self.messages
+            .send(Message::Chunk {
+                container,
+                kind,
+                buffer,
+            })
+            .map_err(|_| self.gone())
     }
 
     /// The container begins again: what it handed over so far leads nowhere.
     pub fn forget(&self, container: u64) -> Result<()> {
-        self.messages.send(Message::Forget(container)).map_err(|_| self.gone())
+        self.messages
+            .send(Message::Forget(container))
+            .map_err(|_| self.gone())
     }
 
     /// An empty batch from the stock; waits where the writer is behind.
@@ -233,12 +274,17 @@ impl ArchiveHandle {
 
     /// Hands over finished containers, in order of index.
     pub fn commit(&self, batch: Batch) -> Result<()> {
-        self.messages.send(Message::Batch(batch)).map_err(|_| self.gone())
+        self.messages
+            .send(Message::Batch(batch))
+            .map_err(|_| self.gone())
     }
 
     /// The writer's error; it stops at the first.
     fn gone(&self) -> Error {
-        let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut failure = self
+            .failure
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         failure.take().unwrap_or_else(|| Error::Results {
             path: self.folder.clone(),
             message: "the archive writer has stopped after an error".to_owned(),
@@ -277,7 +323,10 @@ impl Files {
                 .truncate(false)
                 .open(&path)
                 .map_err(Error::io("open", &path))?;
-            let header = ArchiveHeader { range, manifest_bytes: self.manifest.len() as u32 };
+            let header = ArchiveHeader {
+                range,
+                manifest_bytes: self.manifest.len() as u32,
+            };
             let length = file.metadata().map_err(Error::io("inspect", &path))?.len();
             if length <= header.chunks_offset() {
                 // New, or killed before its first commit.
@@ -288,7 +337,15 @@ impl Files {
                     .map_err(Error::io("write", &path))?;
             }
             let end = length.max(header.chunks_offset()).next_multiple_of(16);
-            self.open.insert(range, ArchiveFile { file, path, header, end });
+            self.open.insert(
+                range,
+                ArchiveFile {
+                    file,
+                    path,
+                    header,
+                    end,
+                },
+            );
         }
         Ok(self.open.get_mut(&range).expect("the file was just opened"))
     }
@@ -299,7 +356,9 @@ impl Files {
         out.clear();
         let file = self.file(container / CONTAINERS_PER_ARCHIVE)?;
         push_chunk(&mut out, file.end, &mut chain, container, kind, payload);
-        file.file.write_all_at(&out, file.end).map_err(Error::io("write", &file.path))?;
+        file.file
+            .write_all_at(&out, file.end)
+            .map_err(Error::io("write", &file.path))?;
         file.end += out.len() as u64;
         self.out = out;
         self.chains.insert(container, chain);
@@ -308,12 +367,18 @@ impl Files {
 
     /// Chunks of all containers of a file in one write, then runs of neighbouring slots in one.
     fn commit(&mut self, batch: &Batch) -> Result<()> {
-        let (mut out, mut slots) = (std::mem::take(&mut self.out), std::mem::take(&mut self.slots));
+        let (mut out, mut slots) = (
+            std::mem::take(&mut self.out),
+            std::mem::take(&mut self.slots),
+        );
         let mut frames = &batch.frames[..];
         let mut rest = &batch.records[..];
         while let Some((first, ..)) = rest.first() {
             let range = first.index / CONTAINERS_PER_ARCHIVE;
-            let count = rest.iter().take_while(|(record, ..)| record.index / CONTAINERS_PER_ARCHIVE == range).count();
+            let count = rest
+                .iter()
+                .take_while(|(record, ..)| record.index / CONTAINERS_PER_ARCHIVE == range)
+                .count();
             let (records, others) = rest.split_at(count);
             rest = others;
             out.clear();
@@ -327,21 +392,48 @@ impl Files {
                 let (own, others) = frames.split_at(*bytes);
                 frames = others;
                 if !own.is_empty() {
-                    push_chunk(&mut out, file.end, chain, record.index, ChunkKind::Trace, own);
+                    push_chunk(
+                        &mut out,
+                        file.end,
+                        chain,
+                        record.index,
+                        ChunkKind::Trace,
+                        own,
+                    );
                 }
                 if let Some(text) = failure {
                     let text = &text.as_bytes()[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
-                    push_chunk(&mut out, file.end, chain, record.index, ChunkKind::Failure, text);
+                    push_chunk(
+                        &mut out,
+                        file.end,
+                        chain,
+                        record.index,
+                        ChunkKind::Failure,
+                        text,
+                    );
                 }
-                slots.extend_from_slice(&Slot { record: *record, last_chunk: *chain }.encode());
+                slots.extend_from_slice(
+                    &Slot {
+                        record: *record,
+                        last_chunk: *chain,
+                    }
+                    .encode(),
+                );
             }
-            file.file.write_all_at(&out, file.end).map_err(Error::io("write", &file.path))?;
+            file.file
+                .write_all_at(&out, file.end)
+                .map_err(Error::io("write", &file.path))?;
             file.end += out.len() as u64;
             let mut done = 0;
             while done < count {
                 let start = records[done].0.index;
-                let run = records[done..].iter().zip(start..).take_while(|((record, ..), index)| record.index == *index).count();
-                let offset = file.header.slots_offset() + start % CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64;
+                let run = records[done..]
+                    .iter()
+                    .zip(start..)
+                    .take_while(|((record, ..), index)| record.index == *index)
+                    .count();
+                let offset =
+                    file.header.slots_offset() + start % CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64;
                 file.file
                     .write_all_at(&slots[done * SLOT_BYTES..(done + run) * SLOT_BYTES], offset)
                     .map_err(Error::io("write", &file.path))?;
@@ -357,16 +449,30 @@ impl Files {
 
     fn sync(&self) -> Result<()> {
         for file in self.open.values() {
-            file.file.sync_data().map_err(Error::io("sync", &file.path))?;
+            file.file
+                .sync_data()
+                .map_err(Error::io("sync", &file.path))?;
         }
         Ok(())
     }
 }
 
 /// Appends a chunk to `out`, which will be written at `end`.
-fn push_chunk(out: &mut Vec<u8>, end: u64, chain: &mut [u64; 3], container: u64, kind: ChunkKind, payload: &[u8]) {
+fn push_chunk(
+    out: &mut Vec<u8>,
+    end: u64,
+    chain: &mut [u64; 3],
+    container: u64,
+    kind: ChunkKind,
+    payload: &[u8],
+) {
     let last = &mut chain[kind as usize - 1];
-    let header = ChunkHeader { kind, container, bytes: payload.len() as u32, previous: *last };
+    let header = ChunkHeader {
+        kind,
+        container,
+        bytes: payload.len() as u32,
+        previous: *last,
+    };
     *last = end + out.len() as u64;
     out.extend_from_slice(&header.encode(payload));
     out.extend_from_slice(payload);
@@ -376,7 +482,11 @@ fn push_chunk(out: &mut Vec<u8>, end: u64, chain: &mut [u64; 3], container: u64,
 }
 
 /// Calls `each` with every committed slot of a phase, in order of index.
-pub fn scan_records(folder: &Path, containers: u64, mut each: impl FnMut(&Slot) -> Result<()>) -> Result<()> {
+pub fn scan_records(
+    folder: &Path,
+    containers: u64,
+    mut each: impl FnMut(&Slot) -> Result<()>,
+) -> Result<()> {
     const SLOTS: u64 = 64;
     let mut buffer = vec![0; SLOTS as usize * SLOT_BYTES];
     for range in 0..containers.div_ceil(CONTAINERS_PER_ARCHIVE) {
@@ -390,7 +500,9 @@ pub fn scan_records(folder: &Path, containers: u64, mut each: impl FnMut(&Slot) 
             continue;
         }
         // Without a header nothing was committed; the writer completes such a file.
-        let Ok(header) = ArchiveHeader::decode(&bytes) else { continue };
+        let Ok(header) = ArchiveHeader::decode(&bytes) else {
+            continue;
+        };
         for first in (0..CONTAINERS_PER_ARCHIVE).step_by(SLOTS as usize) {
             let offset = header.slots_offset() + first * SLOT_BYTES as u64;
             if file.read_exact_at(&mut buffer, offset).is_err() {

@@ -31,9 +31,13 @@ impl Map {
             .map_err(Error::io("create", path))?;
         file.try_lock().map_err(|_| Error::Results {
             path: path.to_path_buf(),
-            message: "another process uses this pool; wait for it or choose another results directory".to_owned(),
+            message:
+                "another process uses this pool; wait for it or choose another results directory"
+                    .to_owned(),
         })?;
-        file.set_len(0).and_then(|()| file.set_len(bytes as u64)).map_err(Error::io("size", path))?;
+        file.set_len(0)
+            .and_then(|()| file.set_len(bytes as u64))
+            .map_err(Error::io("size", path))?;
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes as u64)
             .map_err(|error| Error::io("allocate", path)(error.into()))?;
         // SAFETY: a mapping is sound while nobody shrinks the file. The lock above keeps other
@@ -59,7 +63,10 @@ impl Map {
     /// Stores a commit word after everything that was written before it.
     #[inline(always)]
     pub(super) fn commit(&mut self, at: usize, word: u64) {
-        assert!(at.is_multiple_of(8) && at + 8 <= self.map.len(), "commit words are 8-aligned and inside the map");
+        assert!(
+            at.is_multiple_of(8) && at + 8 <= self.map.len(),
+            "commit words are 8-aligned and inside the map"
+        );
         // SAFETY: the assertion keeps the word inside the map, which is page-aligned, so the
         // pointer is valid and aligned for 8 bytes; `&mut self` keeps every other access of this
         // process away. The tests of the ring would read torn frames without it.

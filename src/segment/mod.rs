@@ -10,7 +10,9 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-pub use archive::{ArchiveHandle, OnCommit, ArchiveOptions, ArchiveWriter, Batch, committed, scan_records};
+pub use archive::{
+    ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, OnCommit, committed, scan_records,
+};
 pub use pool::Pool;
-pub use reader::{ArchiveReader, PoolReader, file_kind, FileKind};
+pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use ring::{Append, Ring, segments_max};

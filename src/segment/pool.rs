@@ -23,11 +23,23 @@ impl Pool {
     /// Creates a pool file.
     ///
     /// Errors: the file cannot be created, locked or allocated in full.
-    pub fn create(path: &Path, pool: u32, segment_bytes: u32, segments: u32, manifest: &Manifest) -> Result<Pool> {
+    pub fn create(
+        path: &Path,
+        pool: u32,
+        segment_bytes: u32,
+        segments: u32,
+        manifest: &Manifest,
+    ) -> Result<Pool> {
         let manifest = manifest.encode();
-        let header = PoolHeader { pool, segment_bytes, segments, manifest_bytes: manifest.len() as u32 };
+        let header = PoolHeader {
+            pool,
+            segment_bytes,
+            segments,
+            manifest_bytes: manifest.len() as u32,
+        };
         let mut map = Map::create(path, header.file_bytes())?;
-        map.bytes_mut(header.manifest_offset(), manifest.len()).copy_from_slice(&manifest);
+        map.bytes_mut(header.manifest_offset(), manifest.len())
+            .copy_from_slice(&manifest);
         let encoded = header.encode();
         map.bytes_mut(0, encoded.len()).copy_from_slice(&encoded);
         Ok(Pool {
@@ -81,9 +93,17 @@ impl Pool {
     fn describe(&mut self, segment: u32, owned: bool, owner: u64) {
         let generation = self.generations[segment as usize] + 1;
         self.generations[segment as usize] = generation;
-        let slot = self.header.descriptor_offset(segment) + (generation % 2) as usize * DESCRIPTOR_BYTES;
-        let bytes = Descriptor { generation, owned, owner }.encode();
-        self.map.bytes_mut(slot, DESCRIPTOR_BYTES).copy_from_slice(&bytes);
+        let slot =
+            self.header.descriptor_offset(segment) + (generation % 2) as usize * DESCRIPTOR_BYTES;
+        let bytes = Descriptor {
+            generation,
+            owned,
+            owner,
+        }
+        .encode();
+        self.map
+            .bytes_mut(slot, DESCRIPTOR_BYTES)
+            .copy_from_slice(&bytes);
     }
 
     #[inline(always)]

@@ -1,9 +1,14 @@
 //! Reading pools and archives, also those of a killed run: `pread` only, nothing trusted.
 
 use crate::{Error, Result};
-use admf_formats::archive::{self, ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, SLOT_BYTES, Slot};
+use admf_formats::archive::{
+    self, ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
+    SLOT_BYTES, Slot,
+};
 use admf_formats::manifest::Manifest;
-use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, Frame, POOL_HEADER_BYTES, POOL_MAGIC, PoolHeader, read_frame};
+use admf_formats::segment::{
+    DESCRIPTOR_BYTES, Descriptor, Frame, POOL_HEADER_BYTES, POOL_MAGIC, PoolHeader, read_frame,
+};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -42,16 +47,26 @@ struct Source {
 impl Source {
     fn open(path: &Path) -> Result<Source> {
         let file = File::open(path).map_err(Error::io("open", path))?;
-        Ok(Source { file, path: path.to_path_buf() })
+        Ok(Source {
+            file,
+            path: path.to_path_buf(),
+        })
     }
 
     fn damaged(&self, offset: u64, message: impl Into<String>) -> Error {
-        Error::Damaged { path: self.path.clone(), offset, message: message.into() }
+        Error::Damaged {
+            path: self.path.clone(),
+            offset,
+            message: message.into(),
+        }
     }
 
     fn read(&self, offset: u64, bytes: u64) -> Result<Vec<u8>> {
         if bytes > PART_BYTES_MAX {
-            return Err(self.damaged(offset, format!("a part of {bytes} bytes; {PART_BYTES_MAX} at most")));
+            return Err(self.damaged(
+                offset,
+                format!("a part of {bytes} bytes; {PART_BYTES_MAX} at most"),
+            ));
         }
         let mut buffer = vec![0; bytes as usize];
         self.file
@@ -78,7 +93,11 @@ impl ArchiveReader {
         let offset = archive::HEADER_BYTES as u64;
         let manifest = Manifest::decode(&source.read(offset, u64::from(header.manifest_bytes))?)
             .map_err(|message| source.damaged(offset, message))?;
-        Ok(ArchiveReader { source, header, manifest })
+        Ok(ArchiveReader {
+            source,
+            header,
+            manifest,
+        })
     }
 
     /// Containers that the file has slots for.
@@ -93,17 +112,25 @@ impl ArchiveReader {
             return Ok(None);
         }
         let within = index % CONTAINERS_PER_ARCHIVE;
-        let bytes = self.source.read(self.header.slots_offset() + within * SLOT_BYTES as u64, SLOT_BYTES as u64)?;
+        let bytes = self.source.read(
+            self.header.slots_offset() + within * SLOT_BYTES as u64,
+            SLOT_BYTES as u64,
+        )?;
         Ok(Slot::decode(&bytes).filter(|slot| slot.record.index == index))
     }
 
     /// Reads the chunk at `offset`, checked.
     fn chunk(&self, offset: u64) -> Result<(ChunkHeader, Vec<u8>)> {
         let head = self.source.read(offset, CHUNK_HEADER_BYTES as u64)?;
-        let header = ChunkHeader::decode(&head).ok_or_else(|| self.source.damaged(offset, "no chunk begins here"))?;
-        let payload = self.source.read(offset + CHUNK_HEADER_BYTES as u64, u64::from(header.bytes))?;
+        let header = ChunkHeader::decode(&head)
+            .ok_or_else(|| self.source.damaged(offset, "no chunk begins here"))?;
+        let payload = self
+            .source
+            .read(offset + CHUNK_HEADER_BYTES as u64, u64::from(header.bytes))?;
         if !ChunkHeader::is_intact(&head, &payload) {
-            return Err(self.source.damaged(offset, "the chunk's checksum does not match"));
+            return Err(self
+                .source
+                .damaged(offset, "the chunk's checksum does not match"));
         }
         Ok((header, payload))
     }
@@ -115,8 +142,15 @@ impl ArchiveReader {
         while at != 0 {
             let head = self.source.read(at, CHUNK_HEADER_BYTES as u64)?;
             let header = ChunkHeader::decode(&head)
-                .filter(|header| header.kind == kind && header.container == slot.record.index && header.previous < at)
-                .ok_or_else(|| self.source.damaged(at, "no chunk of this container begins here"))?;
+                .filter(|header| {
+                    header.kind == kind
+                        && header.container == slot.record.index
+                        && header.previous < at
+                })
+                .ok_or_else(|| {
+                    self.source
+                        .damaged(at, "no chunk of this container begins here")
+                })?;
             offsets.push(at);
             at = header.previous;
         }
@@ -125,7 +159,12 @@ impl ArchiveReader {
     }
 
     /// Calls `each` with every frame of a committed container, in order, a chunk in memory at once.
-    pub fn frames(&self, slot: &Slot, kind: ChunkKind, mut each: impl FnMut(&Frame) -> Result<()>) -> Result<()> {
+    pub fn frames(
+        &self,
+        slot: &Slot,
+        kind: ChunkKind,
+        mut each: impl FnMut(&Frame) -> Result<()>,
+    ) -> Result<()> {
         for offset in self.chain(slot, kind)? {
             let (_, payload) = self.chunk(offset)?;
             self.each_frame(offset, &payload, &mut each)?;
@@ -133,11 +172,20 @@ impl ArchiveReader {
         Ok(())
     }
 
-    fn each_frame(&self, offset: u64, payload: &[u8], each: &mut dyn FnMut(&Frame) -> Result<()>) -> Result<()> {
+    fn each_frame(
+        &self,
+        offset: u64,
+        payload: &[u8],
+        each: &mut dyn FnMut(&Frame) -> Result<()>,
+    ) -> Result<()> {
         let mut at = 0;
         while at < payload.len() {
-            let frame = read_frame(&payload[at..])
-                .ok_or_else(|| self.source.damaged(offset + (CHUNK_HEADER_BYTES + at) as u64, "no frame begins here"))?;
+            let frame = read_frame(&payload[at..]).ok_or_else(|| {
+                self.source.damaged(
+                    offset + (CHUNK_HEADER_BYTES + at) as u64,
+                    "no frame begins here",
+                )
+            })?;
             at += frame.bytes;
             each(&frame)?;
         }
@@ -155,7 +203,11 @@ impl ArchiveReader {
 
     /// Calls `each` with the frames of containers that were not finished, in the order in which
     /// they were written; a torn chunk at the end of the file ends it.
-    pub fn unfinished_frames(&self, kind: ChunkKind, mut each: impl FnMut(u64, &Frame) -> Result<()>) -> Result<()> {
+    pub fn unfinished_frames(
+        &self,
+        kind: ChunkKind,
+        mut each: impl FnMut(u64, &Frame) -> Result<()>,
+    ) -> Result<()> {
         let mut at = self.header.chunks_offset();
         while let Ok((header, payload)) = self.chunk(at) {
             if header.kind == kind && self.slot(header.container)?.is_none() {
@@ -185,15 +237,24 @@ impl PoolReader {
         let offset = header.manifest_offset() as u64;
         let manifest = Manifest::decode(&source.read(offset, u64::from(header.manifest_bytes))?)
             .map_err(|message| source.damaged(offset, message))?;
-        Ok(PoolReader { source, header, manifest })
+        Ok(PoolReader {
+            source,
+            header,
+            manifest,
+        })
     }
 
     /// Segments that a container owned, with their owner, in order of owner.
     pub fn owned(&self) -> Result<Vec<(u64, u32, u32)>> {
         let mut owned = Vec::new();
         for segment in 0..self.header.segments {
-            let slots = self.source.read(self.header.descriptor_offset(segment) as u64, 2 * DESCRIPTOR_BYTES as u64)?;
-            if let Some(descriptor) = Descriptor::newest(&slots).filter(|descriptor| descriptor.owned) {
+            let slots = self.source.read(
+                self.header.descriptor_offset(segment) as u64,
+                2 * DESCRIPTOR_BYTES as u64,
+            )?;
+            if let Some(descriptor) =
+                Descriptor::newest(&slots).filter(|descriptor| descriptor.owned)
+            {
                 owned.push((descriptor.owner, segment, descriptor.generation));
             }
         }
@@ -209,9 +270,13 @@ impl PoolReader {
             let mut frames = Vec::new();
             for (_, segment, generation) in ring {
                 let offset = self.header.segment_offset(*segment) as u64;
-                let bytes = self.source.read(offset, u64::from(self.header.segment_bytes))?;
+                let bytes = self
+                    .source
+                    .read(offset, u64::from(self.header.segment_bytes))?;
                 let mut at = 0;
-                while let Some(frame) = read_frame(&bytes[at.min(bytes.len())..]).filter(|f| f.generation == *generation) {
+                while let Some(frame) = read_frame(&bytes[at.min(bytes.len())..])
+                    .filter(|f| f.generation == *generation)
+                {
                     at += frame.bytes;
                     frames.push(frame);
                 }

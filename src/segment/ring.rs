@@ -7,7 +7,10 @@ use super::pool::Pool;
 use super::retention::{OnFull, RetentionPolicy, TraceRules};
 use admf_formats::event::{Payload, Stamp};
 use admf_formats::result::Ledger;
-use admf_formats::segment::{FRAME_BYTES_MAX, commit_word, frame_bytes, frame_sequence, frame_trade, parse_commit, write_frame};
+use admf_formats::segment::{
+    FRAME_BYTES_MAX, commit_word, frame_bytes, frame_sequence, frame_trade, parse_commit,
+    write_frame,
+};
 use std::collections::VecDeque;
 
 /// Trades that may be open at once in one container.
@@ -63,7 +66,9 @@ pub const fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
     match rules.policy {
         _ if rules.events.is_empty() => 0,
         RetentionPolicy::Full => 1,
-        RetentionPolicy::SlidingWindow { events } => (events * FRAME_BYTES_MAX as u64).div_ceil(usable) + 2,
+        RetentionPolicy::SlidingWindow { events } => {
+            (events * FRAME_BYTES_MAX as u64).div_ceil(usable) + 2
+        }
         // Twice the cap, so that evacuating dead frames always frees half of what it visits.
         RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
             2 * rules.bytes_per_container.div_ceil(usable) + 2
@@ -132,7 +137,11 @@ impl Ring {
         let head = self.held.back_mut().expect("room was made in a segment");
         let at = head.used as usize;
         write_frame(pool.frame_mut(head.segment, at, bytes), stamp, payload);
-        pool.commit(head.segment, at, commit_word(pool.generation(head.segment), P::KIND, bytes));
+        pool.commit(
+            head.segment,
+            at,
+            commit_word(pool.generation(head.segment), P::KIND, bytes),
+        );
         head.used += bytes as u32;
         head.frames += 1;
         self.frames += 1;
@@ -151,20 +160,36 @@ impl Ring {
             return false;
         }
         // The frame may still go into the segment that is the head now.
-        self.open.push(OpenTrade { trade, frames: 1, bytes, first_ordinal: ordinal });
+        self.open.push(OpenTrade {
+            trade,
+            frames: 1,
+            bytes,
+            first_ordinal: ordinal,
+        });
         true
     }
 
     fn take_segment(&mut self, pool: &mut Pool) {
-        let segment = pool.acquire(self.owner).expect("the plan counts the segments of every ring");
+        let segment = pool
+            .acquire(self.owner)
+            .expect("the plan counts the segments of every ring");
         self.ordinal += 1;
-        self.held.push_back(Held { segment, used: 0, frames: 0, ordinal: self.ordinal });
+        self.held.push_back(Held {
+            segment,
+            used: 0,
+            frames: 0,
+            ordinal: self.ordinal,
+        });
     }
 
     /// Makes sure that the head has room for a frame.
     #[inline]
     fn make_room(&mut self, pool: &mut Pool, bytes: usize) {
-        if self.held.back().is_some_and(|head| head.used as usize + bytes <= pool.segment_bytes()) {
+        if self
+            .held
+            .back()
+            .is_some_and(|head| head.used as usize + bytes <= pool.segment_bytes())
+        {
             return;
         }
         self.grow(pool);
@@ -177,7 +202,11 @@ impl Ring {
         // One segment is spare for the evacuation itself.
         while !is_window && self.held.len() + 1 >= max {
             self.evacuate(pool);
-            if self.held.back().is_some_and(|head| head.used as usize + FRAME_BYTES_MAX <= pool.segment_bytes()) {
+            if self
+                .held
+                .back()
+                .is_some_and(|head| head.used as usize + FRAME_BYTES_MAX <= pool.segment_bytes())
+            {
                 return;
             }
         }
@@ -186,7 +215,9 @@ impl Ring {
 
     /// Copies what is kept of the oldest segment to the head and hands the segment back.
     fn evacuate(&mut self, pool: &mut Pool) {
-        let Some(oldest) = self.held.pop_front() else { return };
+        let Some(oldest) = self.held.pop_front() else {
+            return;
+        };
         let mut at = 0;
         while at < oldest.used as usize {
             let mut frame = [0; FRAME_BYTES_MAX];
@@ -196,14 +227,23 @@ impl Ring {
             frame[..bytes].copy_from_slice(&rest[at..at + bytes]);
             at += bytes;
             self.frames -= 1;
-            if !self.open.iter().any(|open| open.trade == frame_trade(&frame)) {
+            if !self
+                .open
+                .iter()
+                .any(|open| open.trade == frame_trade(&frame))
+            {
                 continue;
             }
-            if self.held.back().is_none_or(|head| head.used as usize + bytes > pool.segment_bytes()) {
+            if self
+                .held
+                .back()
+                .is_none_or(|head| head.used as usize + bytes > pool.segment_bytes())
+            {
                 self.take_segment(pool);
             }
             let head = self.held.back_mut().expect("a segment was taken");
-            pool.frame_mut(head.segment, head.used as usize, bytes)[8..].copy_from_slice(&frame[8..bytes]);
+            pool.frame_mut(head.segment, head.used as usize, bytes)[8..]
+                .copy_from_slice(&frame[8..bytes]);
             let word = commit_word(pool.generation(head.segment), kind, bytes);
             pool.commit(head.segment, head.used as usize, word);
             head.used += bytes as u32;
@@ -221,7 +261,9 @@ impl Ring {
     /// The trade is closed in full, or will never open: its events are kept no longer.
     #[inline]
     pub fn end_trade(&mut self, pool: &mut Pool, trade: u32) {
-        let Some(at) = self.open.iter().position(|open| open.trade == trade) else { return };
+        let Some(at) = self.open.iter().position(|open| open.trade == trade) else {
+            return;
+        };
         let ended = self.open.remove(at);
         self.ledger.recycled_trade_closed += ended.frames;
         self.live_bytes -= ended.bytes;
@@ -268,7 +310,9 @@ impl Ring {
     /// The streamed segment's frames, to be flushed; the segment begins anew with
     /// [`Ring::flushed`].
     pub fn streaming<'a>(&self, pool: &'a Pool) -> &'a [u8] {
-        self.held.back().map_or(&[], |head| pool.frames(head.segment, head.used as usize))
+        self.held
+            .back()
+            .map_or(&[], |head| pool.frames(head.segment, head.used as usize))
     }
 
     /// The frames of [`Ring::streaming`] are in the archive's hands.
@@ -293,9 +337,10 @@ impl Ring {
                 let (_, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
                 let frame = &frames[at..at + bytes];
                 let is_kept = match self.rules.policy {
-                    RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
-                        self.open.iter().any(|open| open.trade == frame_trade(frame))
-                    }
+                    RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => self
+                        .open
+                        .iter()
+                        .any(|open| open.trade == frame_trade(frame)),
                     _ => true,
                 };
                 if is_kept {

@@ -8,10 +8,7 @@ use admf_formats::units::PARAMETERS_MAX;
 #[derive(Clone, Debug)]
 pub(super) enum Sets<'a> {
     /// The whole space, for each symbol: the symbol is the slowest dimension.
-    Space {
-        space: &'a Space,
-        symbols: u64,
-    },
+    Space { space: &'a Space, symbols: u64 },
     /// Handed over by an earlier phase, best first: symbol and values.
     Chosen(Vec<(u16, [f64; PARAMETERS_MAX])>),
 }
@@ -49,11 +46,19 @@ impl<'a> Layout<'a> {
     }
 
     pub(super) fn sets_max(&self) -> u64 {
-        self.grid.as_ref().map_or(1, TileGrid::sets_max).min(self.cap)
+        self.grid
+            .as_ref()
+            .map_or(1, TileGrid::sets_max)
+            .min(self.cap)
     }
 
     /// The containers of a tile that `wanted` says are to be run, in order of index.
-    pub(super) fn tile(&self, tile: u64, wanted: impl Fn(u64) -> bool, into: &mut Vec<ParameterSet>) -> u16 {
+    pub(super) fn tile(
+        &self,
+        tile: u64,
+        wanted: impl Fn(u64) -> bool,
+        into: &mut Vec<ParameterSet>,
+    ) -> u16 {
         into.clear();
         match (self.sets, &self.grid) {
             (Sets::Space { space, .. }, Some(grid)) => {
@@ -71,7 +76,10 @@ impl<'a> Layout<'a> {
                     last = Some((raw, rank));
                     let index = symbol * space.len() + rank;
                     if wanted(index) {
-                        into.push(ParameterSet { index, values: space.raw_values(raw) });
+                        into.push(ParameterSet {
+                            index,
+                            values: space.raw_values(raw),
+                        });
                     }
                 }
                 symbol as u16
@@ -79,7 +87,10 @@ impl<'a> Layout<'a> {
             (Sets::Chosen(list), _) => {
                 let (symbol, values) = list[tile as usize];
                 if wanted(tile) {
-                    into.push(ParameterSet { index: tile, values });
+                    into.push(ParameterSet {
+                        index: tile,
+                        values,
+                    });
                 }
                 symbol
             }

@@ -16,7 +16,9 @@ use crate::tracer::{self, Tracer};
 use crate::{Error, Result};
 use admf_formats::archive::SLOT_BYTES;
 use admf_formats::manifest::{Manifest, ManifestSymbol};
-use admf_formats::report::{AggregateReport, ContainerReport, PhaseConfig, PhaseSummary, SymbolWindow};
+use admf_formats::report::{
+    AggregateReport, ContainerReport, PhaseConfig, PhaseSummary, SymbolWindow,
+};
 use admf_formats::result::ResultRecord;
 use admf_formats::units::rfc3339;
 use std::path::PathBuf;
@@ -97,8 +99,14 @@ fn span(window: Window, symbol: &Symbol) -> Result<Span> {
     };
     let span = match window {
         Window::All => symbol.data,
-        Window::Train(split) => Span { first, end: cut(split)? },
-        Window::Test(split) => Span { first: cut(split)?, end },
+        Window::Train(split) => Span {
+            first,
+            end: cut(split)?,
+        },
+        Window::Test(split) => Span {
+            first: cut(split)?,
+            end,
+        },
     };
     if span.end < span.first + 2 {
         return Err(Error::Usage {
@@ -117,14 +125,28 @@ fn span(window: Window, symbol: &Symbol) -> Result<Span> {
 /// as there will be at most where that phase has not run yet.
 ///
 /// Errors: a window without bars, or [`Error::Plan`] where the phase does not fit.
-pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &[ResultRecord]) -> Result<PhaseRun<'a>> {
+pub fn plan_phase<'a>(
+    settings: &'a RunSettings<'a>,
+    phase: &'a Phase,
+    chosen: &[ResultRecord],
+) -> Result<PhaseRun<'a>> {
     let sets = match &phase.candidates {
-        Candidates::Space => Sets::Space { space: settings.space, symbols: settings.symbols.len() as u64 },
-        Candidates::BestOf { .. } => {
-            Sets::Chosen(chosen.iter().map(|record| (record.symbol as u16, record.parameters)).collect())
-        }
+        Candidates::Space => Sets::Space {
+            space: settings.space,
+            symbols: settings.symbols.len() as u64,
+        },
+        Candidates::BestOf { .. } => Sets::Chosen(
+            chosen
+                .iter()
+                .map(|record| (record.symbol as u16, record.parameters))
+                .collect(),
+        ),
     };
-    let spans = settings.symbols.iter().map(|symbol| span(phase.window, symbol)).collect::<Result<_>>()?;
+    let spans = settings
+        .symbols
+        .iter()
+        .map(|symbol| span(phase.window, symbol))
+        .collect::<Result<_>>()?;
     let mut run = PhaseRun {
         settings,
         phase,
@@ -156,7 +178,11 @@ pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &
     let layout = Layout::new(&run.sets, cap);
     let containers = run.sets.len();
     let (tiles, tile_sets) = (layout.tiles(), layout.sets_max());
-    let pool_bytes: u64 = parts.iter().filter(|part| part.name == "pools").map(|part| part.bytes).sum();
+    let pool_bytes: u64 = parts
+        .iter()
+        .filter(|part| part.name == "pools")
+        .map(|part| part.bytes)
+        .sum();
     run.plan.containers = containers;
     run.plan.tiles = tiles;
     run.plan.tile_sets = tile_sets;
@@ -164,8 +190,16 @@ pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &
     run.plan.workers = workers;
     run.plan.peak_bytes = parts.iter().map(|part| part.bytes).sum();
     run.plan.parts = parts;
-    let results = if run.storage == ResultsStorage::Disk { containers * SLOT_BYTES as u64 } else { 0 };
-    let pools_on_disk = if phase.container.trace.backing == Backing::Disk { pool_bytes } else { 0 };
+    let results = if run.storage == ResultsStorage::Disk {
+        containers * SLOT_BYTES as u64
+    } else {
+        0
+    };
+    let pools_on_disk = if phase.container.trace.backing == Backing::Disk {
+        pool_bytes
+    } else {
+        0
+    };
     run.plan.disk_bytes = results + pools_on_disk;
     run.plan.disk_free_bytes = disk_free(&settings.pools);
     Ok(run)
@@ -173,7 +207,10 @@ pub fn plan_phase<'a>(settings: &'a RunSettings<'a>, phase: &'a Phase, chosen: &
 
 /// Free bytes of the file system that will hold this folder.
 fn disk_free(folder: &std::path::Path) -> u64 {
-    let exists = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
+    let exists = folder
+        .ancestors()
+        .find(|folder| folder.is_dir())
+        .unwrap_or(std::path::Path::new("."));
     rustix::fs::statvfs(exists).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
 
@@ -190,13 +227,25 @@ impl PhaseRun<'_> {
         let containers = self.sets.len();
         let best = phase.top_n.min(containers) * Aggregator::BYTES_PER_BEST as u64;
         let mut shared = vec![
-            Part { name: "parameter space", bytes: settings.space.bytes() as u64 },
-            Part { name: "best containers", bytes: 2 * best },
+            Part {
+                name: "parameter space",
+                bytes: settings.space.bytes() as u64,
+            },
+            Part {
+                name: "best containers",
+                bytes: 2 * best,
+            },
         ];
         match self.storage {
-            ResultsStorage::Disk => shared.push(Part { name: "committed containers", bytes: containers.div_ceil(8) }),
+            ResultsStorage::Disk => shared.push(Part {
+                name: "committed containers",
+                bytes: containers.div_ceil(8),
+            }),
             ResultsStorage::Memory => {
-                shared.push(Part { name: "results", bytes: containers * size_of::<Option<ResultRecord>>() as u64 });
+                shared.push(Part {
+                    name: "results",
+                    bytes: containers * size_of::<Option<ResultRecord>>() as u64,
+                });
             }
         }
         let manifest_bytes = self.manifest().encode().len() as u64;
@@ -209,33 +258,63 @@ impl PhaseRun<'_> {
             }
             let own = sets_max * (2 * size_of::<ParameterSet>() + size_of::<Tracer>() + 64) as u64;
             Ok(vec![
-                Part { name: "stacks", bytes: plan::STACK_BYTES / 4 },
-                Part { name: "features", bytes: topology::feature_bytes(settings.strategy, &sets) as u64 },
-                Part { name: "containers", bytes: Worker::bytes(sets_max as usize) as u64 + own },
+                Part {
+                    name: "stacks",
+                    bytes: plan::STACK_BYTES / 4,
+                },
+                Part {
+                    name: "features",
+                    bytes: topology::feature_bytes(settings.strategy, &sets) as u64,
+                },
+                Part {
+                    name: "containers",
+                    bytes: Worker::bytes(sets_max as usize) as u64 + own,
+                },
                 // Sized by the tile that fits, not by the sets there are: the peak is the same for a
                 // small sweep and a large one.
-                Part { name: "pools", bytes: Pool::bytes(segment_bytes, segments * tile, manifest_bytes) },
-                Part { name: "archive buffers", bytes: ArchiveOptions::bytes(1, segment_bytes, ring_bytes) },
+                Part {
+                    name: "pools",
+                    bytes: Pool::bytes(segment_bytes, segments * tile, manifest_bytes),
+                },
+                Part {
+                    name: "archive buffers",
+                    bytes: ArchiveOptions::bytes(1, segment_bytes, ring_bytes),
+                },
             ])
         };
-        plan::fit(&phase.name, settings.budget, settings.threads, &shared, &worker)
+        plan::fit(
+            &phase.name,
+            settings.budget,
+            settings.threads,
+            &shared,
+            &worker,
+        )
     }
 
     fn manifest(&self) -> Manifest {
         let (settings, phase) = (self.settings, self.phase);
-        let symbols = settings.symbols.iter().zip(&self.spans).map(|(symbol, span)| ManifestSymbol {
-            symbol: symbol.symbol.clone(),
-            bars_file: symbol.bars.path().to_string_lossy().into_owned(),
-            bars_digest: symbol.bars.digest(),
-            first_bar: span.first,
-            end_bar: span.end,
-            bars_per_year: symbol.bars_per_year,
-        });
+        let symbols = settings
+            .symbols
+            .iter()
+            .zip(&self.spans)
+            .map(|(symbol, span)| ManifestSymbol {
+                symbol: symbol.symbol.clone(),
+                bars_file: symbol.bars.path().to_string_lossy().into_owned(),
+                bars_digest: symbol.bars.digest(),
+                first_bar: span.first,
+                end_bar: span.end,
+                bars_per_year: symbol.bars_per_year,
+            });
         Manifest {
             workflow: settings.workflow.to_owned(),
             phase: phase.name.clone(),
             strategy: settings.strategy.name().to_owned(),
-            parameter_names: settings.strategy.parameters().iter().map(|name| (*name).to_owned()).collect(),
+            parameter_names: settings
+                .strategy
+                .parameters()
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
             objective: phase.objective.clone(),
             symbols: symbols.collect(),
             containers: self.sets.len(),
@@ -247,7 +326,11 @@ impl PhaseRun<'_> {
     }
 
     /// What the JSON of a container needs, as if it were one of so many of this phase.
-    pub fn report_context(&self, phase: &str, containers: u64) -> admf_formats::report::ReportContext {
+    pub fn report_context(
+        &self,
+        phase: &str,
+        containers: u64,
+    ) -> admf_formats::report::ReportContext {
         let mut context = self.manifest().report_context();
         (context.phase, context.containers) = (phase.to_owned(), containers);
         context
@@ -264,14 +347,19 @@ impl PhaseRun<'_> {
     fn summary(&self, aggregator: &Aggregator, failed: u64) -> Result<PhaseSummary> {
         let phase = self.phase;
         let rules = &phase.container.trace;
-        let window = self.settings.symbols.iter().zip(&self.spans).map(|(symbol, span)| {
-            Ok(SymbolWindow {
-                symbol: symbol.symbol.clone(),
-                bars: span.end - span.first,
-                first: rfc3339(symbol.bars.ts_of(span.first)?),
-                last: rfc3339(symbol.bars.ts_of(span.end - 1)?),
-            })
-        });
+        let window = self
+            .settings
+            .symbols
+            .iter()
+            .zip(&self.spans)
+            .map(|(symbol, span)| {
+                Ok(SymbolWindow {
+                    symbol: symbol.symbol.clone(),
+                    bars: span.end - span.first,
+                    first: rfc3339(symbol.bars.ts_of(span.first)?),
+                    last: rfc3339(symbol.bars.ts_of(span.end - 1)?),
+                })
+            });
         let settings = &self.settings.settings["phases"][&phase.name];
         let text = |key: &str| settings[key].as_str().unwrap_or_default().to_owned();
         Ok(PhaseSummary {
@@ -283,7 +371,11 @@ impl PhaseRun<'_> {
             config: PhaseConfig {
                 results_storage: text("results_storage"),
                 container_results: text("container_results"),
-                event_tracing: rules.events.iter().map(|kind| kind.name().to_owned()).collect(),
+                event_tracing: rules
+                    .events
+                    .iter()
+                    .map(|kind| kind.name().to_owned())
+                    .collect(),
                 retention_policy: text("retention_policy"),
                 sliding_window_size: match rules.policy {
                     RetentionPolicy::SlidingWindow { events } => Some(events),
@@ -309,7 +401,10 @@ struct ToTable<'a> {
 impl Finished for ToTable<'_> {
     fn take(&mut self, record: ResultRecord, _: Option<String>) -> Result<()> {
         self.frames.clear();
-        let mut table = self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut table = self
+            .table
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         table[record.index as usize] = Some(record);
         Ok(())
     }
@@ -332,8 +427,13 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
         ResultsStorage::Memory => {
             let table = Mutex::new(vec![None; containers as usize]);
             run_workers(run, &manifest, &[], None, &table)?;
-            let table = table.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            table.iter().flatten().for_each(|record| aggregator.push(record));
+            let table = table
+                .into_inner()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            table
+                .iter()
+                .flatten()
+                .for_each(|record| aggregator.push(record));
         }
         ResultsStorage::Disk => {
             let traces = folder.traces();
@@ -346,10 +446,15 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                 segment_bytes: tracer::segment_bytes(rules) as usize,
                 delay: None,
             };
-            let (json_folder, json_context, writes_json) = (folder.clone(), context.clone(), run.writes_json());
+            let (json_folder, json_context, writes_json) =
+                (folder.clone(), context.clone(), run.writes_json());
             let on_commit = move |record: &ResultRecord, failure: Option<&str>| {
                 if writes_json {
-                    json_folder.write_container(&ContainerReport::of(record, &json_context, failure))?;
+                    json_folder.write_container(&ContainerReport::of(
+                        record,
+                        &json_context,
+                        failure,
+                    ))?;
                 }
                 Ok(())
             };
@@ -371,23 +476,39 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     let aggregate = aggregator.report();
     folder.write_aggregate(&aggregate)?;
     folder.write_summary(&run.summary(&aggregator, aggregate.failed)?)?;
-    Ok(Outcome { best: aggregator.best().copied().collect(), aggregate })
+    Ok(Outcome {
+        best: aggregator.best().copied().collect(),
+        aggregate,
+    })
 }
 
 /// Writes the JSON of committed containers that a kill left without.
-fn restore_json(run: &PhaseRun<'_>, folder: &PhaseDir, context: &admf_formats::report::ReportContext) -> Result<()> {
+fn restore_json(
+    run: &PhaseRun<'_>,
+    folder: &PhaseDir,
+    context: &admf_formats::report::ReportContext,
+) -> Result<()> {
     if !run.writes_json() {
         return Ok(());
     }
     let traces = folder.traces();
     scan_records(&traces, run.sets.len(), |slot| {
-        if folder.container(&context.container_id(&slot.record)).is_file() {
+        if folder
+            .container(&context.container_id(&slot.record))
+            .is_file()
+        {
             return Ok(());
         }
         let range = slot.record.index / admf_formats::archive::CONTAINERS_PER_ARCHIVE;
-        let archive = crate::segment::ArchiveReader::open(&traces.join(admf_formats::archive::file_name(range)))?;
+        let archive = crate::segment::ArchiveReader::open(
+            &traces.join(admf_formats::archive::file_name(range)),
+        )?;
         let failure = archive.failure(slot)?;
-        folder.write_container(&ContainerReport::of(&slot.record, context, failure.as_deref()))
+        folder.write_container(&ContainerReport::of(
+            &slot.record,
+            context,
+            failure.as_deref(),
+        ))
     })
 }
 
@@ -409,7 +530,8 @@ fn run_workers(
                     .name(format!("worker-{worker}"))
                     .stack_size(plan::STACK_BYTES as usize)
                     .spawn(move |_| {
-                        let ended = run_worker(run, manifest, worker as u32, next, done, archive, table);
+                        let ended =
+                            run_worker(run, manifest, worker as u32, next, done, archive, table);
                         if ended.is_err() {
                             // The others need not go on: the run fails.
                             next.store(u64::MAX / 2, Ordering::Relaxed);
@@ -420,7 +542,9 @@ fn run_workers(
             })
             .collect();
         let join = |worker: Result<crossbeam::thread::ScopedJoinHandle<'_, Result<TileEnd>>>| {
-            worker?.join().expect("panics of containers are caught in their tile")
+            worker?
+                .join()
+                .expect("panics of containers are caught in their tile")
         };
         workers.into_iter().map(join).collect()
     })
@@ -430,7 +554,9 @@ fn run_workers(
         stopped |= outcome? == TileEnd::Stopped;
     }
     if stopped {
-        return Err(Error::Interrupted { finished: settings.finished.load(Ordering::Relaxed) });
+        return Err(Error::Interrupted {
+            finished: settings.finished.load(Ordering::Relaxed),
+        });
     }
     Ok(())
 }
@@ -450,20 +576,42 @@ fn run_worker(
     let segments = (Tracer::segments_max(&rules.trace) * run.tile_cap) as u32;
     let (path, is_temporary) = match rules.trace.backing {
         Backing::Disk => {
-            std::fs::create_dir_all(&settings.pools).map_err(Error::io("create", &settings.pools))?;
-            (settings.pools.join(format!("{}_{worker:02}.pool", run.phase.name)), false)
+            std::fs::create_dir_all(&settings.pools)
+                .map_err(Error::io("create", &settings.pools))?;
+            (
+                settings
+                    .pools
+                    .join(format!("{}_{worker:02}.pool", run.phase.name)),
+                false,
+            )
         }
         Backing::Tmpfs => {
-            let name = format!("admf-{}-{}_{worker:02}.pool", std::process::id(), run.phase.name);
+            let name = format!(
+                "admf-{}-{}_{worker:02}.pool",
+                std::process::id(),
+                run.phase.name
+            );
             (PathBuf::from("/dev/shm").join(name), true)
         }
     };
-    let pool = Pool::create(&path, worker, tracer::segment_bytes(&rules.trace) as u32, segments, manifest)?;
+    let pool = Pool::create(
+        &path,
+        worker,
+        tracer::segment_bytes(&rules.trace) as u32,
+        segments,
+        manifest,
+    )?;
     let mut runner = TileRunner::new(pool, sets_max as usize);
     let mut sets: Vec<ParameterSet> = Vec::with_capacity(sets_max as usize);
-    let is_wanted = |index: u64| done.get((index / 64) as usize).is_none_or(|bits| bits >> (index % 64) & 1 == 0);
+    let is_wanted = |index: u64| {
+        done.get((index / 64) as usize)
+            .is_none_or(|bits| bits >> (index % 64) & 1 == 0)
+    };
     let mut to_archive = archive.map(ToArchive::new).transpose()?;
-    let mut to_table = ToTable { table, frames: Vec::new() };
+    let mut to_table = ToTable {
+        table,
+        frames: Vec::new(),
+    };
     let mut end = TileEnd::Finished;
     loop {
         let tile = next.fetch_add(1, Ordering::Relaxed);
@@ -481,7 +629,11 @@ fn run_worker(
             bars: &settings.symbols[symbol as usize].bars,
             symbol,
             span,
-            features_from: if run.phase.warmup == Warmup::History { 0 } else { span.first },
+            features_from: if run.phase.warmup == Warmup::History {
+                0
+            } else {
+                span.first
+            },
             stop: settings.stop,
         };
         let finished: &mut dyn Finished = match &mut to_archive {
@@ -495,7 +647,9 @@ fn run_worker(
         if end == TileEnd::Stopped {
             break;
         }
-        settings.finished.fetch_add(sets.len() as u64, Ordering::Relaxed);
+        settings
+            .finished
+            .fetch_add(sets.len() as u64, Ordering::Relaxed);
     }
     if is_temporary {
         std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;

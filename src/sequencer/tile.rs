@@ -1,10 +1,10 @@
 //! One tile from its sets to committed results, whatever its containers do.
 
+use crate::Result;
 use crate::container::Sink;
 use crate::segment::{ArchiveHandle, Batch, Pool};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
-use crate::Result;
 use admf_formats::event::{EventKind, Payload, Reason, Stamp};
 use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -73,7 +73,11 @@ pub(super) struct ToArchive<'a> {
 
 impl<'a> ToArchive<'a> {
     pub(super) fn new(handle: &'a ArchiveHandle) -> Result<ToArchive<'a>> {
-        Ok(ToArchive { handle, batch: handle.batch()?, taken: 0 })
+        Ok(ToArchive {
+            handle,
+            batch: handle.batch()?,
+            taken: 0,
+        })
     }
 
     /// Sends what is there.
@@ -89,7 +93,11 @@ impl Finished for ToArchive<'_> {
         let bytes = self.batch.frames.len() - self.taken;
         self.taken = self.batch.frames.len();
         self.batch.push_sized(record, bytes, failure);
-        if self.batch.is_full() { self.send() } else { Ok(()) }
+        if self.batch.is_full() {
+            self.send()
+        } else {
+            Ok(())
+        }
     }
 
     fn frames(&mut self) -> &mut Vec<u8> {
@@ -106,7 +114,11 @@ pub(super) struct TileRunner {
 
 impl TileRunner {
     pub(super) fn new(pool: Pool, sets_max: usize) -> TileRunner {
-        TileRunner { worker: Worker::new(sets_max), pool, tracers: Vec::with_capacity(sets_max) }
+        TileRunner {
+            worker: Worker::new(sets_max),
+            pool,
+            tracers: Vec::with_capacity(sets_max),
+        }
     }
 
     /// Runs the tile and hands over every container of it.
@@ -121,7 +133,10 @@ impl TileRunner {
         finished: &mut dyn Finished,
     ) -> Result<TileEnd> {
         self.tracers.clear();
-        self.tracers.extend(sets.iter().map(|set| Tracer::new(&job.rules.trace, set.index)));
+        self.tracers.extend(
+            sets.iter()
+                .map(|set| Tracer::new(&job.rules.trace, set.index)),
+        );
         let mut sink = RingSink {
             pool: &mut self.pool,
             archive,
@@ -161,7 +176,9 @@ impl TileRunner {
                     return Ok(TileEnd::Finished);
                 }
                 for set in sets {
-                    if self.run(job, std::slice::from_ref(set), archive, finished)? == TileEnd::Stopped {
+                    if self.run(job, std::slice::from_ref(set), archive, finished)?
+                        == TileEnd::Stopped
+                    {
                         return Ok(TileEnd::Stopped);
                     }
                 }
@@ -186,8 +203,17 @@ impl TileRunner {
             } else {
                 None
             };
-            let ledger = self.tracers[place].finish(&mut self.pool, archive, set.index, finished.frames())?;
-            let status = if failure.is_none() { Status::Completed } else { Status::Failed };
+            let ledger = self.tracers[place].finish(
+                &mut self.pool,
+                archive,
+                set.index,
+                finished.frames(),
+            )?;
+            let status = if failure.is_none() {
+                Status::Completed
+            } else {
+                Status::Failed
+            };
             finished.take(container.result(status, ledger), failure)?;
         }
         Ok(())
@@ -212,7 +238,8 @@ fn fail_exhausted(worker: &mut Worker, sink: &mut RingSink<'_>) {
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }
 
 /// The result of a container of which nothing is left.
@@ -225,7 +252,12 @@ fn failed_record(set: &ParameterSet, job: &Job<'_>) -> ResultRecord {
         status: Status::Failed as u32,
         symbol: u32::from(job.symbol),
         parameters: set.values,
-        equity: EquityTotals { initial: capital, last: capital, peak: capital, ..EquityTotals::default() },
+        equity: EquityTotals {
+            initial: capital,
+            last: capital,
+            peak: capital,
+            ..EquityTotals::default()
+        },
         trades: TradeTotals::default(),
         ledger: Ledger::default(),
     }

@@ -57,8 +57,11 @@ pub trait Strategy: Sync {
     /// Windows are whole numbers of bars; anything else may be any number.
     fn check(&self, parameter: &str, value: f64) -> Result<(), String> {
         let is_window = !["oversold", "overbought", "std_dev"].contains(&parameter);
-        if is_window && (value < 1.0 || value.fract() != 0.0 || value > f64::from(WINDOW_BARS_MAX)) {
-            return Err(format!("{value} was found; a whole number from 1 to {WINDOW_BARS_MAX} was expected"));
+        if is_window && (value < 1.0 || value.fract() != 0.0 || value > f64::from(WINDOW_BARS_MAX))
+        {
+            return Err(format!(
+                "{value} was found; a whole number from 1 to {WINDOW_BARS_MAX} was expected"
+            ));
         }
         Ok(())
     }

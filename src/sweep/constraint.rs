@@ -38,7 +38,11 @@ impl Constraint {
         if parser.at < text.len() {
             return Err(parser.expected("the end of the constraint"));
         }
-        Ok(Constraint { left, comparison, right })
+        Ok(Constraint {
+            left,
+            comparison,
+            right,
+        })
     }
 
     /// Whether the set satisfies it.
@@ -90,13 +94,24 @@ impl Parser<'_> {
 
     fn expected(&self, what: &str) -> String {
         let rest = &self.text[self.at..];
-        let found = if rest.is_empty() { "its end".to_owned() } else { format!("`{rest}`") };
-        format!("in `{}`: {what} was expected at {found}; parameters are {}", self.text, self.names.join(", "))
+        let found = if rest.is_empty() {
+            "its end".to_owned()
+        } else {
+            format!("`{rest}`")
+        };
+        format!(
+            "in `{}`: {what} was expected at {found}; parameters are {}",
+            self.text,
+            self.names.join(", ")
+        )
     }
 
     fn eat(&mut self, wanted: &[char]) -> Option<char> {
         self.space();
-        let found = self.text[self.at..].chars().next().filter(|next| wanted.contains(next))?;
+        let found = self.text[self.at..]
+            .chars()
+            .next()
+            .filter(|next| wanted.contains(next))?;
         self.at += found.len_utf8();
         Some(found)
     }
@@ -142,7 +157,10 @@ impl Parser<'_> {
         }
         if self.eat(&['(']).is_some() {
             let inner = self.sum(depth + 1)?;
-            return self.eat(&[')']).map(|_| inner).ok_or_else(|| self.expected("`)`"));
+            return self
+                .eat(&[')'])
+                .map(|_| inner)
+                .ok_or_else(|| self.expected("`)`"));
         }
         self.space();
         let rest = &self.text[self.at..];
@@ -166,7 +184,11 @@ mod tests {
 
     fn check(text: &str, values: [f64; 2], expected: Option<bool>) {
         let constraint = Constraint::parse(text, &["fast", "slow"]);
-        assert_eq!(constraint.ok().map(|constraint| constraint.holds(&values)), expected, "{text}");
+        assert_eq!(
+            constraint.ok().map(|constraint| constraint.holds(&values)),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]
@@ -184,6 +206,9 @@ mod tests {
     #[test]
     fn the_error_names_what_was_expected_and_the_parameters() {
         let error = Constraint::parse("fast < medium", &["fast", "slow"]).unwrap_err();
-        assert!(error.contains("`medium`") && error.contains("fast, slow"), "{error}");
+        assert!(
+            error.contains("`medium`") && error.contains("fast, slow"),
+            "{error}"
+        );
     }
 }

@@ -36,13 +36,26 @@ impl Space {
     ///
     /// Errors: the product has more than [`RAW_SETS_MAX`] sets, or no set is left.
     pub fn new(dimensions: Vec<Dimension>, constraints: Vec<Constraint>) -> Result<Space, String> {
-        assert!(dimensions.len() <= PARAMETERS_MAX, "strategies have at most {PARAMETERS_MAX} parameters");
+        assert!(
+            dimensions.len() <= PARAMETERS_MAX,
+            "strategies have at most {PARAMETERS_MAX} parameters"
+        );
         let raw_len = dimensions
             .iter()
-            .try_fold(1_u64, |product, dimension| product.checked_mul(dimension.values.len() as u64))
+            .try_fold(1_u64, |product, dimension| {
+                product.checked_mul(dimension.values.len() as u64)
+            })
             .filter(|product| *product <= RAW_SETS_MAX)
-            .ok_or_else(|| format!("the ranges make more than {RAW_SETS_MAX} parameter sets; narrow one"))?;
-        let mut space = Space { dimensions, constraints, raw_len, counts: Vec::new(), len: raw_len };
+            .ok_or_else(|| {
+                format!("the ranges make more than {RAW_SETS_MAX} parameter sets; narrow one")
+            })?;
+        let mut space = Space {
+            dimensions,
+            constraints,
+            raw_len,
+            counts: Vec::new(),
+            len: raw_len,
+        };
         if !space.constraints.is_empty() {
             let mut valid = 0;
             for raw in 0..raw_len {
@@ -54,7 +67,9 @@ impl Space {
             space.len = valid;
         }
         if space.len == 0 {
-            return Err("no parameter set satisfies the constraints; widen a range or drop one".to_owned());
+            return Err(
+                "no parameter set satisfies the constraints; widen a range or drop one".to_owned(),
+            );
         }
         Ok(space)
     }
@@ -81,7 +96,11 @@ impl Space {
 
     /// Bytes that the space keeps.
     pub fn bytes(&self) -> usize {
-        let values: usize = self.dimensions.iter().map(|dimension| dimension.values.len()).sum();
+        let values: usize = self
+            .dimensions
+            .iter()
+            .map(|dimension| dimension.values.len())
+            .sum();
         (values + self.counts.len()) * 8
     }
 
@@ -100,7 +119,9 @@ impl Space {
     pub fn is_valid(&self, raw: u64) -> bool {
         self.constraints.is_empty() || {
             let values = self.raw_values(raw);
-            self.constraints.iter().all(|constraint| constraint.holds(&values))
+            self.constraints
+                .iter()
+                .all(|constraint| constraint.holds(&values))
         }
     }
 
@@ -110,7 +131,9 @@ impl Space {
             return raw;
         }
         let kept = raw / STRIDE;
-        let before = (kept * STRIDE..raw).filter(|raw| self.is_valid(*raw)).count() as u64;
+        let before = (kept * STRIDE..raw)
+            .filter(|raw| self.is_valid(*raw))
+            .count() as u64;
         self.counts[kept as usize] + before
     }
 
@@ -122,7 +145,9 @@ impl Space {
         let kept = self.counts.partition_point(|before| *before <= index) - 1;
         let first = kept as u64 * STRIDE;
         let nth = (index - self.counts[kept]) as usize;
-        let raw = (first..self.raw_len).filter(|raw| self.is_valid(*raw)).nth(nth);
+        let raw = (first..self.raw_len)
+            .filter(|raw| self.is_valid(*raw))
+            .nth(nth);
         self.raw_values(raw.expect("an index below the number of sets has a raw set"))
     }
 }
@@ -138,7 +163,9 @@ mod tests {
             name: name.to_owned(),
             values: (0..*length).map(|value| value as f64).collect(),
         });
-        let constraints = constraint.map(|text| Constraint::parse(text, &names[..lengths.len()])).transpose()?;
+        let constraints = constraint
+            .map(|text| Constraint::parse(text, &names[..lengths.len()]))
+            .transpose()?;
         Space::new(dimensions.collect(), constraints.into_iter().collect())
     }
 
@@ -173,7 +200,13 @@ mod tests {
     #[test]
     fn a_space_without_a_set_is_refused() {
         assert!(space(&[3, 3], Some("a > b + 5")).is_err());
-        let huge = vec![Dimension { name: "a".to_owned(), values: vec![0.0; 1 << 20] }; 2];
+        let huge = vec![
+            Dimension {
+                name: "a".to_owned(),
+                values: vec![0.0; 1 << 20]
+            };
+            2
+        ];
         assert!(Space::new(huge, Vec::new()).is_err());
     }
 }

@@ -48,7 +48,12 @@ impl TileGrid {
         for side in 0..dimensions {
             counts[side] = lengths[side].div_ceil(sizes[side]);
         }
-        TileGrid { dimensions, lengths, sizes, counts }
+        TileGrid {
+            dimensions,
+            lengths,
+            sizes,
+            counts,
+        }
     }
 
     /// Tiles.
@@ -68,7 +73,10 @@ impl TileGrid {
 
     /// Tile number `tile`.
     pub fn tile(&self, mut tile: u64) -> Tile {
-        let mut found = Tile { first: [0; PARAMETERS_MAX], sizes: [1; PARAMETERS_MAX] };
+        let mut found = Tile {
+            first: [0; PARAMETERS_MAX],
+            sizes: [1; PARAMETERS_MAX],
+        };
         for side in (0..self.dimensions).rev() {
             found.first[side] = tile % self.counts[side] * self.sizes[side];
             found.sizes[side] = self.sizes[side].min(self.lengths[side] - found.first[side]);

@@ -18,26 +18,39 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
     if let Some(node) = root.get("walk_forward") {
         return Err(node.error("walk-forward is not supported yet; remove the key"));
     }
-    let known: Vec<&str> = words::WORKFLOW_KEYS.into_iter().chain(words::PHASE_KEYS).collect();
+    let known: Vec<&str> = words::WORKFLOW_KEYS
+        .into_iter()
+        .chain(words::PHASE_KEYS)
+        .collect();
     root.map(&known)?;
     let name_node = root.need("workflow", "parameter_sweep")?;
     if name_node.value() == "walk_forward_optimization" {
-        return Err(name_node.error("walk-forward is not supported yet; use train_test_optimization"));
+        return Err(
+            name_node.error("walk-forward is not supported yet; use train_test_optimization")
+        );
     }
     let name = name_node.word(&words::WORKFLOWS)?.to_owned();
     let results_dir = match root.get("results_dir") {
         Some(node) => {
             let text = node.text()?;
             if text.is_empty() || text.starts_with('.') || text.contains(['/', '\\', '\0']) {
-                return Err(node.error(format!("`{text}` was found; the plain name of a folder was expected")));
+                return Err(node.error(format!(
+                    "`{text}` was found; the plain name of a folder was expected"
+                )));
             }
             text.to_owned()
         }
         None => name.clone(),
     };
-    let memory_budget = root.get("memory_budget").map_or(Ok(MEMORY_BUDGET_DEFAULT), |node| node.bytes())?;
-    let data = data(document, &root.need("data", "{path: data/{symbol}_5m.csv, symbols: [SPY]}")?)?;
-    let (strategy, space) = strategy_space(&root.need("strategy", "{name: sma_crossover, parameters: {...}}")?)?;
+    let memory_budget = root
+        .get("memory_budget")
+        .map_or(Ok(MEMORY_BUDGET_DEFAULT), |node| node.bytes())?;
+    let data = data(
+        document,
+        &root.need("data", "{path: data/{symbol}_5m.csv, symbols: [SPY]}")?,
+    )?;
+    let (strategy, space) =
+        strategy_space(&root.need("strategy", "{name: sma_crossover, parameters: {...}}")?)?;
     if name == "single_backtest" && space.len() != 1 {
         return Err(root.need("strategy", "")?.error(format!(
             "single_backtest runs one parameter set, {} are given; give one value each, or use parameter_sweep",
@@ -54,7 +67,16 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         "split": match split { Split::Ratio(ratio) => json!({"ratio": ratio}), Split::TrainEnd(ts) => json!({"train_end": admf_formats::units::rfc3339(ts)}) },
         "phases": phase_settings,
     });
-    Ok(Workflow { name, results_dir, memory_budget, data, strategy, space, phases, settings })
+    Ok(Workflow {
+        name,
+        results_dir,
+        memory_budget,
+        data,
+        strategy,
+        space,
+        phases,
+        settings,
+    })
 }
 
 fn data(document: &Document, node: &Node<'_>) -> Result<DataSettings> {
@@ -63,11 +85,20 @@ fn data(document: &Document, node: &Node<'_>) -> Result<DataSettings> {
     let path = path_node.text()?;
     let folder = document.path().parent().unwrap_or(std::path::Path::new(""));
     let names: Vec<String> = match node.get("symbols") {
-        Some(list) => list.list()?.iter().map(|item| item.text().map(str::to_owned)).collect::<Result<_>>()?,
-        None if path.contains("{symbol}") => return Err(node.error("`symbols` is missing; the path has {symbol}")),
+        Some(list) => list
+            .list()?
+            .iter()
+            .map(|item| item.text().map(str::to_owned))
+            .collect::<Result<_>>()?,
+        None if path.contains("{symbol}") => {
+            return Err(node.error("`symbols` is missing; the path has {symbol}"));
+        }
         None => {
             let stem = std::path::Path::new(path).file_stem();
-            vec![stem.map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned())]
+            vec![stem.map_or_else(
+                || path.to_owned(),
+                |stem| stem.to_string_lossy().into_owned(),
+            )]
         }
     };
     for (at, name) in names.iter().enumerate() {
@@ -80,14 +111,27 @@ fn data(document: &Document, node: &Node<'_>) -> Result<DataSettings> {
     }
     let symbols = names
         .into_iter()
-        .map(|symbol| SymbolData { path: folder.join(path.replace("{symbol}", &symbol)), symbol })
+        .map(|symbol| SymbolData {
+            path: folder.join(path.replace("{symbol}", &symbol)),
+            symbol,
+        })
         .collect();
-    let timezone = node.get("timezone").map_or(Ok("UTC".to_owned()), |node| node.text().map(str::to_owned))?;
-    let times = crate::market::TimeReader::new(&timezone)
-        .map_err(|message| node.get("timezone").unwrap_or_else(|| node.clone()).error(message))?;
+    let timezone = node
+        .get("timezone")
+        .map_or(Ok("UTC".to_owned()), |node| node.text().map(str::to_owned))?;
+    let times = crate::market::TimeReader::new(&timezone).map_err(|message| {
+        node.get("timezone")
+            .unwrap_or_else(|| node.clone())
+            .error(message)
+    })?;
     let time = |key: &str| -> Result<Option<i64>> {
-        let Some(node) = node.get(key) else { return Ok(None) };
-        times.read(node.text()?).map(Some).map_err(|message| node.error(message))
+        let Some(node) = node.get(key) else {
+            return Ok(None);
+        };
+        times
+            .read(node.text()?)
+            .map(Some)
+            .map_err(|message| node.error(message))
     };
     let (start, end) = (time("start")?, time("end")?);
     if let (Some(start), Some(end)) = (start, end)
@@ -100,10 +144,21 @@ fn data(document: &Document, node: &Node<'_>) -> Result<DataSettings> {
         _ => BarLabel::Start,
     };
     let bars_per_year = match node.get("bars_per_year") {
-        Some(node) if node.value() != "auto" => Some(node.number("`auto` or a number above 0", |n| n > 0.0)?),
+        Some(node) if node.value() != "auto" => {
+            Some(node.number("`auto` or a number above 0", |n| n > 0.0)?)
+        }
         _ => None,
     };
-    Ok(DataSettings { symbols, start, end, import: ImportOptions { timezone, bar_label }, bars_per_year })
+    Ok(DataSettings {
+        symbols,
+        start,
+        end,
+        import: ImportOptions {
+            timezone,
+            bar_label,
+        },
+        bars_per_year,
+    })
 }
 
 /// Values that one parameter may take at most; each is 8 bytes of the plan.
@@ -112,27 +167,44 @@ const VALUES_MAX: u64 = 1 << 20;
 fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
     node.map(&words::STRATEGY)?;
     let name_node = node.need("name", "sma_crossover")?;
-    let names: Vec<&str> = strategy::all().iter().map(|strategy| strategy.name()).collect();
+    let names: Vec<&str> = strategy::all()
+        .iter()
+        .map(|strategy| strategy.name())
+        .collect();
     let name = name_node.word(&names)?;
     let strategy = strategy::by_name(name).expect("the word is one of the names");
-    let parameters_node = node.need("parameters", "{fast: [5, 10], slow: {min: 20, max: 100, step: 20}}")?;
+    let parameters_node = node.need(
+        "parameters",
+        "{fast: [5, 10], slow: {min: 20, max: 100, step: 20}}",
+    )?;
     parameters_node.map(strategy.parameters())?;
     let mut dimensions = Vec::new();
     for parameter in strategy.parameters() {
         let node = parameters_node.get(parameter).ok_or_else(|| {
-            parameters_node.error(format!("{name} needs `{parameter}`; its parameters are {}", strategy.parameters().join(", ")))
+            parameters_node.error(format!(
+                "{name} needs `{parameter}`; its parameters are {}",
+                strategy.parameters().join(", ")
+            ))
         })?;
         let values = values(&node)?;
         for value in &values {
-            strategy.check(parameter, *value).map_err(|message| node.error(message))?;
+            strategy
+                .check(parameter, *value)
+                .map_err(|message| node.error(message))?;
         }
-        dimensions.push(Dimension { name: (*parameter).to_owned(), values });
+        dimensions.push(Dimension {
+            name: (*parameter).to_owned(),
+            values,
+        });
     }
     let constraints = match node.get("constraints") {
         Some(list) => list
             .list()?
             .iter()
-            .map(|item| Constraint::parse(item.text()?, strategy.parameters()).map_err(|message| item.error(message)))
+            .map(|item| {
+                Constraint::parse(item.text()?, strategy.parameters())
+                    .map_err(|message| item.error(message))
+            })
             .collect::<Result<_>>()?,
         None => Vec::new(),
     };
@@ -144,8 +216,11 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
 fn values(node: &Node<'_>) -> Result<Vec<f64>> {
     match node.value() {
         Value::Array(_) => {
-            let values: Vec<f64> =
-                node.list()?.iter().map(|item| item.number("a number", |_| true)).collect::<Result<_>>()?;
+            let values: Vec<f64> = node
+                .list()?
+                .iter()
+                .map(|item| item.number("a number", |_| true))
+                .collect::<Result<_>>()?;
             for (at, value) in values.iter().enumerate() {
                 if values[..at].contains(value) {
                     return Err(node.error(format!("{value} is listed twice")));
@@ -157,32 +232,46 @@ fn values(node: &Node<'_>) -> Result<Vec<f64>> {
             node.map(&words::RANGE)?;
             let bound = |key: &str| node.need(key, "5")?.number("a number", |_| true);
             let (min, max) = (bound("min")?, bound("max")?);
-            let step = node.need("step", "5")?.number("a number above 0", |step| step > 0.0)?;
+            let step = node
+                .need("step", "5")?
+                .number("a number above 0", |step| step > 0.0)?;
             if min > max {
                 return Err(node.error(format!("the range is empty: min {min} is above max {max}")));
             }
             // A hair of tolerance, so that {min: 0.1, max: 0.3, step: 0.1} has three values.
             let steps = ((max - min) / step + 1e-9).floor();
             if steps >= VALUES_MAX as f64 {
-                return Err(node.error(format!("more than {VALUES_MAX} values; make the step larger")));
+                return Err(node.error(format!(
+                    "more than {VALUES_MAX} values; make the step larger"
+                )));
             }
             Ok((0..=steps as u64).map(|k| min + k as f64 * step).collect())
         }
-        _ => Ok(vec![node.number("a number, a list or {min, max, step}", |_| true)?]),
+        _ => Ok(vec![
+            node.number("a number, a list or {min, max, step}", |_| true)?,
+        ]),
     }
 }
 
 fn split(root: &Node<'_>, workflow: &str) -> Result<Split> {
-    let ratio = |node: &Node<'_>| node.number("a number between 0 and 1", |ratio| ratio > 0.0 && ratio < 1.0);
+    let ratio = |node: &Node<'_>| {
+        node.number("a number between 0 and 1", |ratio| {
+            ratio > 0.0 && ratio < 1.0
+        })
+    };
     let given = root.get("split");
     let short = root.get("train_ratio");
     if workflow != "train_test_optimization"
         && let Some(node) = given.as_ref().or(short.as_ref())
     {
-        return Err(node.error(format!("{workflow} has no split; remove the key or use train_test_optimization")));
+        return Err(node.error(format!(
+            "{workflow} has no split; remove the key or use train_test_optimization"
+        )));
     }
     match (given, short) {
-        (Some(node), Some(_)) => Err(node.error("both `split` and `train_ratio` are given; keep one")),
+        (Some(node), Some(_)) => {
+            Err(node.error("both `split` and `train_ratio` are given; keep one"))
+        }
         (None, Some(node)) => ratio(&node).map(Split::Ratio),
         (None, None) => Ok(Split::Ratio(0.8)),
         (Some(node), None) => {
@@ -190,8 +279,12 @@ fn split(root: &Node<'_>, workflow: &str) -> Result<Split> {
             if key == "ratio" {
                 return ratio(&value).map(Split::Ratio);
             }
-            let times = crate::market::TimeReader::new("UTC").map_err(|message| value.error(message))?;
-            times.read(value.text()?).map(Split::TrainEnd).map_err(|message| value.error(message))
+            let times =
+                crate::market::TimeReader::new("UTC").map_err(|message| value.error(message))?;
+            times
+                .read(value.text()?)
+                .map(Split::TrainEnd)
+                .map_err(|message| value.error(message))
         }
     }
 }
@@ -210,7 +303,9 @@ pub(super) fn events(node: &Node<'_>) -> Result<admf_formats::event::EventSet> {
         .iter()
         .map(|item| {
             let name = item.text()?;
-            EventKind::from_name(name).ok_or_else(|| item.error(format!("`{name}` is no event{}", suggestion(name, &names))))
+            EventKind::from_name(name).ok_or_else(|| {
+                item.error(format!("`{name}` is no event{}", suggestion(name, &names)))
+            })
         })
         .collect()
 }

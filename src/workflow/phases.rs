@@ -8,7 +8,9 @@ use crate::container::ContainerRules;
 use crate::execution::{Commission, ExecutionRules, FillAt};
 use crate::portfolio::{Direction, PortfolioRules, Sizing};
 use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
-use crate::sequencer::{Candidates, ContainerResults, Phase, ResultsStorage, Split, Warmup, Window};
+use crate::sequencer::{
+    Candidates, ContainerResults, Phase, ResultsStorage, Split, Warmup, Window,
+};
 use serde_json::{Map, Value, json};
 
 const TRADE_EVENTS: [&str; 3] = ["POSITION_OPEN", "POSITION_CLOSE", "FILL"];
@@ -44,7 +46,10 @@ fn defaults() -> Value {
 fn outline(workflow: &str, split: Split) -> Vec<(&'static str, Value, Window, bool)> {
     match workflow {
         "train_test_optimization" => {
-            let with_updates: Vec<&str> = TRADE_EVENTS.into_iter().chain(["PORTFOLIO_UPDATE"]).collect();
+            let with_updates: Vec<&str> = TRADE_EVENTS
+                .into_iter()
+                .chain(["PORTFOLIO_UPDATE"])
+                .collect();
             let testing = json!({
                 "results_storage": "memory",
                 "event_tracing": with_updates,
@@ -56,7 +61,12 @@ fn outline(workflow: &str, split: Split) -> Vec<(&'static str, Value, Window, bo
             ]
         }
         "parameter_sweep" => vec![("sweep", json!({}), Window::All, false)],
-        _ => vec![("backtest", json!({"store_trades": true}), Window::All, false)],
+        _ => vec![(
+            "backtest",
+            json!({"store_trades": true}),
+            Window::All,
+            false,
+        )],
     }
 }
 
@@ -72,13 +82,19 @@ pub(super) fn phases(
     let overrides = root.get("phase_overrides");
     if let Some(overrides) = &overrides {
         for (name, value) in overrides.map(&names)? {
-            let phase = document.node(value.clone(), vec!["phase_overrides".to_owned(), name.clone()]);
+            let phase = document.node(
+                value.clone(),
+                vec!["phase_overrides".to_owned(), name.clone()],
+            );
             check_phase_keys(&phase)?;
         }
     }
     let top_level: Map<String, Value> = words::PHASE_KEYS
         .iter()
-        .filter_map(|key| root.get(key).map(|node| ((*key).to_owned(), node.value().clone())))
+        .filter_map(|key| {
+            root.get(key)
+                .map(|node| ((*key).to_owned(), node.value().clone()))
+        })
         .collect();
     let mut built = Vec::new();
     let mut settings = Map::new();
@@ -92,9 +108,20 @@ pub(super) fn phases(
             merge(&mut merged, phase.value());
             keys = vec!["phase_overrides".to_owned(), name.to_owned()];
         }
-        let mut phase = phase(&Source { document, merged: merged.clone(), keys }, name, window)?;
+        let mut phase = phase(
+            &Source {
+                document,
+                merged: merged.clone(),
+                keys,
+            },
+            name,
+            window,
+        )?;
         if is_test {
-            phase.candidates = Candidates::BestOf { phase: "training".to_owned(), count: top_n };
+            phase.candidates = Candidates::BestOf {
+                phase: "training".to_owned(),
+                count: top_n,
+            };
         }
         top_n = phase.top_n;
         settings.insert(name.to_owned(), merged);
@@ -105,7 +132,9 @@ pub(super) fn phases(
 
 fn check_phase_keys(node: &Node<'_>) -> Result<()> {
     if let Some(map) = node.value().as_object()
-        && let Some(key) = map.keys().find(|key| words::WORKFLOW_KEYS.contains(&key.as_str()))
+        && let Some(key) = map
+            .keys()
+            .find(|key| words::WORKFLOW_KEYS.contains(&key.as_str()))
     {
         return Err(node.error(format!(
             "`{key}` belongs to the whole workflow, not to a phase{}",
@@ -149,7 +178,11 @@ impl Source<'_> {
             .iter()
             .try_fold(self.document.root(), |node, key| node.get(key))
             .is_some_and(|node| !self.keys.is_empty() && node.get(key).is_some());
-        let mut keys = if overridden { self.keys.clone() } else { Vec::new() };
+        let mut keys = if overridden {
+            self.keys.clone()
+        } else {
+            Vec::new()
+        };
         keys.push(key.to_owned());
         self.document.node(self.merged[key].clone(), keys)
     }
@@ -188,10 +221,14 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
 
 fn portfolio(node: &Node<'_>) -> Result<PortfolioRules> {
     node.map(&words::PORTFOLIO)?;
-    let (sizing, amount) = node.need("sizing", "{percent_of_equity: 100}")?.one_of(&words::SIZING)?;
+    let (sizing, amount) = node
+        .need("sizing", "{percent_of_equity: 100}")?
+        .one_of(&words::SIZING)?;
     let sizing = match sizing.as_str() {
         "percent_of_equity" => {
-            let percent = amount.number("a number above 0, 100 at most", |percent| percent > 0.0 && percent <= 100.0)?;
+            let percent = amount.number("a number above 0, 100 at most", |percent| {
+                percent > 0.0 && percent <= 100.0
+            })?;
             Sizing::FractionOfEquity(percent / 100.0)
         }
         "quantity" => Sizing::Quantity(amount.number("a number above 0", |units| units > 0.0)?),
@@ -206,7 +243,9 @@ fn portfolio(node: &Node<'_>) -> Result<PortfolioRules> {
         return Err(amount.error(format!("{units} is not whole, and whole_units is true")));
     }
     Ok(PortfolioRules {
-        initial_capital: node.need("initial_capital", "100000")?.number("a number above 0", |capital| capital > 0.0)?,
+        initial_capital: node
+            .need("initial_capital", "100000")?
+            .number("a number above 0", |capital| capital > 0.0)?,
         direction: match direction.word(&["long_only", "short_only", "long_short"])? {
             "long_only" => Direction::LongOnly,
             "short_only" => Direction::ShortOnly,
@@ -220,10 +259,16 @@ fn portfolio(node: &Node<'_>) -> Result<PortfolioRules> {
 
 fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
     node.map(&words::EXECUTION)?;
-    let (model, amount) = node.need("commission", "{rate: 0.001}")?.one_of(&words::COMMISSION)?;
+    let (model, amount) = node
+        .need("commission", "{rate: 0.001}")?
+        .one_of(&words::COMMISSION)?;
     let commission = match model.as_str() {
-        "rate" => Commission::Rate(amount.number("a fraction from 0 to below 1", |rate| (0.0..1.0).contains(&rate))?),
-        "per_share" => Commission::PerShare(amount.number("money, 0 or more", |money| money >= 0.0)?),
+        "rate" => Commission::Rate(amount.number("a fraction from 0 to below 1", |rate| {
+            (0.0..1.0).contains(&rate)
+        })?),
+        "per_share" => {
+            Commission::PerShare(amount.number("money, 0 or more", |money| money >= 0.0)?)
+        }
         _ => Commission::Fixed(amount.number("money, 0 or more", |money| money >= 0.0)?),
     };
     let slippage = node.need("slippage", "{rate: 0.0}")?;
@@ -237,7 +282,9 @@ fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
         commission,
         slippage_rate: slippage
             .need("rate", "0.0")?
-            .number("a fraction from 0 to below 1", |rate| (0.0..1.0).contains(&rate))?,
+            .number("a fraction from 0 to below 1", |rate| {
+                (0.0..1.0).contains(&rate)
+            })?,
         stop_loss: None,
         take_profit: None,
     })
@@ -248,7 +295,9 @@ fn trace(source: &Source<'_>) -> Result<TraceRules> {
     node.map(&words::TRACE)?;
     let policy = match source.get("retention_policy").word(&words::POLICIES)? {
         "trade_complete" => RetentionPolicy::TradeComplete,
-        "sliding_window" => RetentionPolicy::SlidingWindow { events: source.get("sliding_window_size").count()? },
+        "sliding_window" => RetentionPolicy::SlidingWindow {
+            events: source.get("sliding_window_size").count()?,
+        },
         "minimal" => RetentionPolicy::Minimal,
         _ => RetentionPolicy::Full,
     };

@@ -3,7 +3,8 @@ use crate::segment::retention::RetentionPolicy;
 use crate::sequencer::ResultsStorage;
 use admf_formats::event::EventKind;
 
-const DATA: &str = "data: {path: d.csv}\nstrategy: {name: sma_crossover, parameters: {fast: 5, slow: [10, 20]}}\n";
+const DATA: &str =
+    "data: {path: d.csv}\nstrategy: {name: sma_crossover, parameters: {fast: 5, slow: [10, 20]}}\n";
 
 fn read(text: &str) -> Result<Workflow> {
     parse(text, Path::new("w.yaml"))
@@ -11,7 +12,9 @@ fn read(text: &str) -> Result<Workflow> {
 
 /// The error of a parameter sweep with these lines contains all of `parts`.
 fn check(lines: &str, parts: &[&str]) {
-    let error = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect_err(lines).to_string();
+    let error = read(&format!("workflow: parameter_sweep\n{DATA}{lines}"))
+        .expect_err(lines)
+        .to_string();
     for part in parts {
         assert!(error.contains(part), "{lines}: {error} has no {part}");
     }
@@ -35,8 +38,17 @@ phase_overrides:
     assert_eq!(workflow.results_dir, "my_experiment_2024_01");
     let training = &workflow.phases[0];
     assert_eq!(training.results_storage, ResultsStorage::Memory);
-    assert_eq!(training.container.trace.policy, RetentionPolicy::SlidingWindow { events: 1000 });
-    assert!(training.container.trace.events.contains(EventKind::PortfolioUpdate));
+    assert_eq!(
+        training.container.trace.policy,
+        RetentionPolicy::SlidingWindow { events: 1000 }
+    );
+    assert!(
+        training
+            .container
+            .trace
+            .events
+            .contains(EventKind::PortfolioUpdate)
+    );
     assert_eq!(workflow.space.len(), 2);
 }
 
@@ -47,28 +59,68 @@ trace: {on_full: strict}
 portfolio: {sizing: {quantity: 3}}
 phase_overrides: {testing: {retention_policy: minimal, trace: {backing: tmpfs}}}
 ";
-    let workflow = read(&format!("workflow: train_test_optimization\n{DATA}{lines}")).expect("valid");
-    let [training, testing] = &workflow.phases[..] else { panic!("two phases") };
+    let workflow =
+        read(&format!("workflow: train_test_optimization\n{DATA}{lines}")).expect("valid");
+    let [training, testing] = &workflow.phases[..] else {
+        panic!("two phases")
+    };
     assert_eq!(training.container.trace.policy, RetentionPolicy::Full);
     assert_eq!(testing.container.trace.policy, RetentionPolicy::Minimal);
-    assert_eq!(testing.container.trace.on_full, training.container.trace.on_full);
-    assert_ne!(testing.container.trace.backing, training.container.trace.backing);
+    assert_eq!(
+        testing.container.trace.on_full,
+        training.container.trace.on_full
+    );
+    assert_ne!(
+        testing.container.trace.backing,
+        training.container.trace.backing
+    );
     assert_eq!(testing.results_storage, ResultsStorage::Memory);
     assert_eq!(training.results_storage, ResultsStorage::Disk);
 }
 
 #[test]
 fn what_is_wrong_is_named_with_its_line_and_the_nearest_word() {
-    check("retention_polcy: full", &["w.yaml:4:", "retention_polcy", "did you mean `retention_policy`"]);
-    check("retention_policy: ful", &["w.yaml:4:", "did you mean `full`"]);
-    check("event_tracing: [FILL, POSITION_CLOSSE]", &["w.yaml:4:", "did you mean `POSITION_CLOSE`"]);
+    check(
+        "retention_polcy: full",
+        &[
+            "w.yaml:4:",
+            "retention_polcy",
+            "did you mean `retention_policy`",
+        ],
+    );
+    check(
+        "retention_policy: ful",
+        &["w.yaml:4:", "did you mean `full`"],
+    );
+    check(
+        "event_tracing: [FILL, POSITION_CLOSSE]",
+        &["w.yaml:4:", "did you mean `POSITION_CLOSE`"],
+    );
     check("objective: sharp_ratio", &["did you mean `sharpe_ratio`"]);
-    check("phase_overrides: {swep: {top_n: 2}}", &["did you mean `sweep`"]);
-    check("phase_overrides: {sweep: {data: 2}}", &["belongs to the whole workflow"]);
-    check("portfolio: {initial_capital: 0}", &["w.yaml:4:", "portfolio.initial_capital", "above 0"]);
-    check("portfolio: {sizing: {quantity: 1, cash: 5}}", &["exactly one of"]);
-    check("portfolio: {sizing: {percent_of_equity: 150}}", &["100 at most"]);
-    check("execution: {commission: {rate: -0.1}}", &["execution.commission.rate"]);
+    check(
+        "phase_overrides: {swep: {top_n: 2}}",
+        &["did you mean `sweep`"],
+    );
+    check(
+        "phase_overrides: {sweep: {data: 2}}",
+        &["belongs to the whole workflow"],
+    );
+    check(
+        "portfolio: {initial_capital: 0}",
+        &["w.yaml:4:", "portfolio.initial_capital", "above 0"],
+    );
+    check(
+        "portfolio: {sizing: {quantity: 1, cash: 5}}",
+        &["exactly one of"],
+    );
+    check(
+        "portfolio: {sizing: {percent_of_equity: 150}}",
+        &["100 at most"],
+    );
+    check(
+        "execution: {commission: {rate: -0.1}}",
+        &["execution.commission.rate"],
+    );
     check("split: {ratio: 0.5}", &["no split"]);
     check("train_ratio: 0.5", &["no split"]);
     check("walk_forward: {train: 5}", &["not supported yet"]);
@@ -83,17 +135,46 @@ fn what_is_wrong_is_named_with_its_line_and_the_nearest_word() {
 
 #[test]
 fn ranges_and_parameters_are_checked() {
-    let strategy = |strategy: &str| read(&format!("workflow: parameter_sweep\ndata: {{path: d.csv}}\nstrategy: {strategy}"));
+    let strategy = |strategy: &str| {
+        read(&format!(
+            "workflow: parameter_sweep\ndata: {{path: d.csv}}\nstrategy: {strategy}"
+        ))
+    };
     let error = |text: &str| strategy(text).expect_err(text).to_string();
     assert!(error("{name: sma_crosover, parameters: {}}").contains("did you mean `sma_crossover`"));
-    assert!(error("{name: sma_crossover, parameters: {fats: 1, slow: 2}}").contains("did you mean `fast`"));
+    assert!(
+        error("{name: sma_crossover, parameters: {fats: 1, slow: 2}}")
+            .contains("did you mean `fast`")
+    );
     assert!(error("{name: sma_crossover, parameters: {fast: 1}}").contains("needs `slow`"));
-    assert!(error("{name: sma_crossover, parameters: {fast: {min: 9, max: 5, step: 1}, slow: 2}}").contains("empty"));
-    assert!(error("{name: sma_crossover, parameters: {fast: {min: 1, max: 5, step: 0}, slow: 2}}").contains("above 0"));
-    assert!(error("{name: sma_crossover, parameters: {fast: [], slow: 2}}").contains("at least one"));
-    assert!(error("{name: sma_crossover, parameters: {fast: 2.5, slow: 5}}").contains("whole number"));
-    assert!(error("{name: sma_crossover, parameters: {fast: 5, slow: 2}, constraints: ['fast < slow']}").contains("no parameter set"));
-    assert!(error("{name: sma_crossover, parameters: {fast: 5, slow: 2}, constraints: ['fast < slwo']}").contains("slwo"));
-    let workflow = strategy("{name: rsi_bands, parameters: {period: 14, oversold: {min: 0.1, max: 0.3, step: 0.1}, overbought: 70}}");
+    assert!(
+        error("{name: sma_crossover, parameters: {fast: {min: 9, max: 5, step: 1}, slow: 2}}")
+            .contains("empty")
+    );
+    assert!(
+        error("{name: sma_crossover, parameters: {fast: {min: 1, max: 5, step: 0}, slow: 2}}")
+            .contains("above 0")
+    );
+    assert!(
+        error("{name: sma_crossover, parameters: {fast: [], slow: 2}}").contains("at least one")
+    );
+    assert!(
+        error("{name: sma_crossover, parameters: {fast: 2.5, slow: 5}}").contains("whole number")
+    );
+    assert!(
+        error(
+            "{name: sma_crossover, parameters: {fast: 5, slow: 2}, constraints: ['fast < slow']}"
+        )
+        .contains("no parameter set")
+    );
+    assert!(
+        error(
+            "{name: sma_crossover, parameters: {fast: 5, slow: 2}, constraints: ['fast < slwo']}"
+        )
+        .contains("slwo")
+    );
+    let workflow = strategy(
+        "{name: rsi_bands, parameters: {period: 14, oversold: {min: 0.1, max: 0.3, step: 0.1}, overbought: 70}}",
+    );
     assert_eq!(workflow.expect("valid").space.len(), 3);
 }

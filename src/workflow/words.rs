@@ -1,7 +1,11 @@
 //! Every word a workflow file may contain.
 
 /// Workflows.
-pub(super) const WORKFLOWS: [&str; 3] = ["train_test_optimization", "parameter_sweep", "single_backtest"];
+pub(super) const WORKFLOWS: [&str; 3] = [
+    "train_test_optimization",
+    "parameter_sweep",
+    "single_backtest",
+];
 
 /// Keys of the whole workflow.
 pub(super) const WORKFLOW_KEYS: [&str; 9] = [
@@ -33,9 +37,23 @@ pub(super) const PHASE_KEYS: [&str; 12] = [
 ];
 
 /// Keys of nested maps.
-pub(super) const DATA: [&str; 7] = ["path", "symbols", "start", "end", "timezone", "bar_label", "bars_per_year"];
+pub(super) const DATA: [&str; 7] = [
+    "path",
+    "symbols",
+    "start",
+    "end",
+    "timezone",
+    "bar_label",
+    "bars_per_year",
+];
 pub(super) const STRATEGY: [&str; 3] = ["name", "parameters", "constraints"];
-pub(super) const PORTFOLIO: [&str; 5] = ["initial_capital", "direction", "sizing", "whole_units", "close_at_end"];
+pub(super) const PORTFOLIO: [&str; 5] = [
+    "initial_capital",
+    "direction",
+    "sizing",
+    "whole_units",
+    "close_at_end",
+];
 pub(super) const SIZING: [&str; 3] = ["percent_of_equity", "quantity", "cash"];
 pub(super) const EXECUTION: [&str; 3] = ["fill", "commission", "slippage"];
 pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
@@ -56,15 +74,23 @@ pub(super) const OBJECTIVES: [&str; 7] = [
 ];
 
 /// Retention policies; `all` is `full`.
-pub(super) const POLICIES: [&str; 5] = ["trade_complete", "sliding_window", "minimal", "full", "all"];
+pub(super) const POLICIES: [&str; 5] =
+    ["trade_complete", "sliding_window", "minimal", "full", "all"];
 
 /// `, did you mean ...` where a word is near, and the list of all words.
 pub(super) fn suggestion(word: &str, words: &[&str]) -> String {
     let near = words
         .iter()
-        .map(|known| (strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase()), known))
+        .map(|known| {
+            (
+                strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase()),
+                known,
+            )
+        })
         .min()
         .filter(|(distance, known)| *distance <= 1 + known.len() / 3);
-    let hint = near.map(|(_, known)| format!(", did you mean `{known}`?")).unwrap_or_default();
+    let hint = near
+        .map(|(_, known)| format!(", did you mean `{known}`?"))
+        .unwrap_or_default();
     format!("{hint} (one of: {})", words.join(", "))
 }

@@ -1,1 +1,259 @@
-fn main() {}
+//! `admf-tools`: decodes archives and pools into JSON. It never changes a file that it reads.
+#![forbid(unsafe_code)]
+
+mod files;
+mod line;
+mod summary;
+
+use admf::segment::{ArchiveReader, FileKind, PoolReader};
+use admf::{Error, Result};
+use admf_formats::archive::ChunkKind;
+use admf_formats::event::EventKind;
+use admf_formats::report::container_index;
+use admf_formats::segment::Frame;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "admf-tools",
+    version,
+    about = "Decodes admf archives and pools",
+    max_term_width = 100
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Say what a file is and what it holds.
+    Info {
+        /// Archive, pool, or a folder of them.
+        path: PathBuf,
+    },
+    /// Print events as JSON lines.
+    Dump(Filter),
+    /// Print closed trades as JSON lines.
+    Trades(Filter),
+    /// Write the JSON of every finished container, as in the results tree.
+    Summary {
+        /// Archive, or a folder of them.
+        path: PathBuf,
+        /// Folder for the files; without it one JSON per line is printed.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Filter {
+    /// Archive, pool, or a folder of them.
+    path: PathBuf,
+    /// Only this container: its number (from 1) or its id.
+    #[arg(long)]
+    container: Option<String>,
+    /// Only this trade of each container.
+    #[arg(long)]
+    trade: Option<u32>,
+    /// Only events of this kind, as in FILL.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only events at or after this time (RFC 3339).
+    #[arg(long)]
+    from: Option<String>,
+    /// Only events before this time (RFC 3339).
+    #[arg(long)]
+    to: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = Output(out);
+    let outcome = match Arguments::parse().verb {
+        Verb::Info { path } => info(&path, &mut out),
+        Verb::Dump(filter) => dump(&filter, ChunkKind::Trace, &mut out),
+        Verb::Trades(filter) => dump(&filter, ChunkKind::Trades, &mut out),
+        Verb::Summary { path, out: folder } => summary::write(&path, folder.as_deref(), &mut out),
+    };
+    match outcome.and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output has seen enough.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if matches!(error, Error::Usage { .. }) {
+                2
+            } else {
+                1
+            })
+        }
+    }
+}
+
+/// Standard output.
+struct Output<'a>(std::io::BufWriter<std::io::StdoutLock<'a>>);
+
+impl Output<'_> {
+    fn line(&mut self, value: &impl serde::Serialize) -> Result<()> {
+        let text = serde_json::to_string(value).expect("our values are JSON");
+        writeln!(self.0, "{text}").map_err(Error::io("write", Path::new("standard output")))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0
+            .flush()
+            .map_err(Error::io("write", Path::new("standard output")))
+    }
+}
+
+fn info(path: &Path, out: &mut Output<'_>) -> Result<()> {
+    for (path, kind) in files::list(path)? {
+        match kind {
+            FileKind::Archive => {
+                let archive = ArchiveReader::open(&path)?;
+                let mut committed = 0_u64;
+                for index in archive.containers() {
+                    committed += u64::from(archive.slot(index)?.is_some());
+                }
+                out.line(&serde_json::json!({
+                    "file": path, "kind": "archive", "first_container": archive.containers().start + 1,
+                    "containers": archive.containers().count(), "committed": committed,
+                    "manifest": archive.manifest,
+                }))?;
+            }
+            FileKind::Pool => {
+                let pool = PoolReader::open(&path)?;
+                let mut events = 0_u64;
+                pool.frames(|_, _| {
+                    events += 1;
+                    Ok(())
+                })?;
+                out.line(&serde_json::json!({
+                    "file": path, "kind": "pool", "segment_bytes": pool.header.segment_bytes,
+                    "segments": pool.header.segments, "owned": pool.owned()?.len(), "events": events,
+                    "manifest": pool.manifest,
+                }))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A filter that was understood.
+struct Wanted {
+    container: Option<String>,
+    trade: Option<u32>,
+    kind: Option<EventKind>,
+    from: i64,
+    to: i64,
+}
+
+impl Wanted {
+    fn of(filter: &Filter) -> Result<Wanted> {
+        let kind = match &filter.kind {
+            Some(name) => Some(EventKind::from_name(name).ok_or_else(|| {
+                let names: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+                Error::Usage {
+                    message: format!("--kind {name}: one of {} was expected", names.join(", ")),
+                }
+            })?),
+            None => None,
+        };
+        let times =
+            admf::market::TimeReader::new("UTC").map_err(|message| Error::Usage { message })?;
+        let time = |text: &Option<String>, default: i64| match text {
+            Some(text) => times.read(text).map_err(|message| Error::Usage { message }),
+            None => Ok(default),
+        };
+        Ok(Wanted {
+            container: filter.container.clone(),
+            trade: filter.trade,
+            kind,
+            from: time(&filter.from, i64::MIN)?,
+            to: time(&filter.to, i64::MAX)?,
+        })
+    }
+
+    fn has_container(&self, index: u64, containers: u64) -> Result<bool> {
+        let Some(text) = &self.container else {
+            return Ok(true);
+        };
+        let wanted = container_index(text, containers).ok_or_else(|| Error::Usage {
+            message: format!("--container {text}: containers 1 to {containers} are there"),
+        })?;
+        Ok(wanted == index)
+    }
+
+    fn has(&self, frame: &Frame) -> bool {
+        let stamp = &frame.stamp;
+        self.trade.is_none_or(|trade| trade == stamp.trade)
+            && self.kind.is_none_or(|kind| kind == frame.payload.kind())
+            && (self.from..self.to).contains(&stamp.ts_ns)
+    }
+}
+
+fn dump(filter: &Filter, kind: ChunkKind, out: &mut Output<'_>) -> Result<()> {
+    let mut wanted = Wanted::of(filter)?;
+    if kind == ChunkKind::Trades {
+        wanted.kind = Some(EventKind::PositionClose);
+    }
+    for (path, file) in files::list(&filter.path)? {
+        match file {
+            FileKind::Archive => dump_archive(&ArchiveReader::open(&path)?, kind, &wanted, out)?,
+            FileKind::Pool => {
+                let pool = PoolReader::open(&path)?;
+                let containers = pool.manifest.containers;
+                pool.frames(|container, frame| {
+                    if wanted.has_container(container, containers)? && wanted.has(frame) {
+                        out.line(&line::of(&pool.manifest, container, frame, false))?;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn dump_archive(
+    archive: &ArchiveReader,
+    kind: ChunkKind,
+    wanted: &Wanted,
+    out: &mut Output<'_>,
+) -> Result<()> {
+    let containers = archive.manifest.containers;
+    for index in archive.containers() {
+        if !wanted.has_container(index, containers)? {
+            continue;
+        }
+        let Some(slot) = archive.slot(index)? else {
+            continue;
+        };
+        // Trades that were not stored by themselves may still stand in the trace.
+        let has_log = slot.last_chunk[ChunkKind::Trades as usize - 1] != 0;
+        let kind = if kind == ChunkKind::Trades && !has_log {
+            ChunkKind::Trace
+        } else {
+            kind
+        };
+        archive.frames(&slot, kind, |frame| {
+            if wanted.has(frame) {
+                out.line(&line::of(&archive.manifest, index, frame, true))
+            } else {
+                Ok(())
+            }
+        })?;
+    }
+    archive.unfinished_frames(kind, |index, frame| {
+        if wanted.has_container(index, containers)? && wanted.has(frame) {
+            out.line(&line::of(&archive.manifest, index, frame, false))?;
+        }
+        Ok(())
+    })
+}

@@ -41,18 +41,29 @@ impl ReportContext {
 
     /// The record's parameters with their names.
     pub fn parameters(&self, record: &ResultRecord) -> Parameters {
-        Parameters(self.parameter_names.iter().cloned().zip(record.parameters).collect())
+        Parameters(
+            self.parameter_names
+                .iter()
+                .cloned()
+                .zip(record.parameters)
+                .collect(),
+        )
     }
 
     /// The record's symbol; empty where the manifest has none of that number.
     pub fn symbol(&self, record: &ResultRecord) -> &str {
-        self.symbols.get(record.symbol as usize).map_or("", |symbol| &symbol.symbol)
+        self.symbols
+            .get(record.symbol as usize)
+            .map_or("", |symbol| &symbol.symbol)
     }
 
     /// The record's metrics, annualised with its symbol's bars per year.
     pub fn metrics(&self, record: &ResultRecord) -> Metrics {
         let symbol = self.symbols.get(record.symbol as usize);
-        Metrics::of(record, symbol.map_or(f64::NAN, |symbol| symbol.bars_per_year))
+        Metrics::of(
+            record,
+            symbol.map_or(f64::NAN, |symbol| symbol.bars_per_year),
+        )
     }
 }
 
@@ -195,7 +206,10 @@ impl ContainerReport {
             symbol: context.symbol(record).to_owned(),
             strategy: context.strategy.clone(),
             parameters: context.parameters(record),
-            window: WindowReport { first_bar: record.first_bar, bars: record.equity.bars },
+            window: WindowReport {
+                first_bar: record.first_bar,
+                bars: record.equity.bars,
+            },
             summary: SummaryReport {
                 initial_capital: record.equity.initial,
                 final_value: record.equity.last,

@@ -209,7 +209,10 @@ mod tests {
     fn check(actual: Option<f64>, expected: f64) {
         let actual = actual.expect("the figure exists");
         let allowed = 1e-9 * expected.abs().max(1.0);
-        assert!((actual - expected).abs() <= allowed, "{actual} is not {expected}");
+        assert!(
+            (actual - expected).abs() <= allowed,
+            "{actual} is not {expected}"
+        );
     }
 
     proptest! {
@@ -255,7 +258,10 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_null() {
-        let metrics = Metrics::of(&record(EquityTotals::default(), TradeTotals::default()), 252.0);
+        let metrics = Metrics::of(
+            &record(EquityTotals::default(), TradeTotals::default()),
+            252.0,
+        );
         for name in Metrics::OBJECTIVES {
             let expected = (name == "total_pnl").then_some(0.0);
             assert_eq!(metrics.get(name), expected, "{name}");
@@ -288,7 +294,11 @@ mod tests {
         let metrics = Metrics::of(&record(fold(&[1.0, 2.0]), trades), 252.0);
         assert_eq!(metrics.profit_factor, None);
         assert_eq!(metrics.win_rate, Some(0.75));
-        let trades = TradeTotals { gross_loss: 6.0, losing: 1, ..trades };
+        let trades = TradeTotals {
+            gross_loss: 6.0,
+            losing: 1,
+            ..trades
+        };
         let metrics = Metrics::of(&record(fold(&[1.0, 2.0]), trades), 252.0);
         assert_eq!(metrics.profit_factor, Some(1.5));
     }

@@ -96,16 +96,36 @@ mod tests {
         assert_eq!(container_id(0, 1), "portfolio_001");
         assert_eq!(container_id(999, 1_000), "portfolio_1000");
         assert_eq!(container_id(0, 1_000), "portfolio_0001");
-        for wrong in ["0", "4", "+1", "-1", "", "portfolio_", "portfolio_004", "1.0", "one", "٣"] {
+        for wrong in [
+            "0",
+            "4",
+            "+1",
+            "-1",
+            "",
+            "portfolio_",
+            "portfolio_004",
+            "1.0",
+            "one",
+            "٣",
+        ] {
             assert_eq!(container_index(wrong, 3), None, "{wrong}");
         }
     }
 
     #[test]
     fn whole_parameters_are_written_as_integers() {
-        let values =
-            [("fast", 5.0), ("slow", -0.0), ("width", 2.5), ("far", 1e300), ("no", f64::NAN)];
-        let parameters = Parameters(values.map(|(name, value)| (name.to_owned(), value)).to_vec());
+        let values = [
+            ("fast", 5.0),
+            ("slow", -0.0),
+            ("width", 2.5),
+            ("far", 1e300),
+            ("no", f64::NAN),
+        ];
+        let parameters = Parameters(
+            values
+                .map(|(name, value)| (name.to_owned(), value))
+                .to_vec(),
+        );
         let json = String::from_utf8(to_json_bytes(&parameters)).expect("JSON is UTF-8");
         let expected = "{\n  \"fast\": 5,\n  \"slow\": 0,\n  \"width\": 2.5,\n  \"far\": 1e+300,\n  \"no\": null\n}\n";
         assert_eq!(json, expected);
