@@ -34,7 +34,7 @@ pub struct Space {
 impl Space {
     /// The product of these dimensions, less what a constraint excludes.
     ///
-    /// Errors: the product has more than [`RAW_SETS_MAX`] sets, or no set is left.
+    /// Errors: the product has more than 2^36 sets, or no set is left.
     pub fn new(dimensions: Vec<Dimension>, constraints: Vec<Constraint>) -> Result<Space, String> {
         assert!(
             dimensions.len() <= PARAMETERS_MAX,
