@@ -58,7 +58,10 @@ pub(super) struct Carry {
 }
 
 /// Computes bars `from..bars` of the block that `history` took last.
-#[expect(clippy::needless_range_loop, reason = "bar k is an index into several columns")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "bar k is an index into several columns"
+)]
 pub(super) fn compute(
     feature: Feature,
     carry: &mut Carry,

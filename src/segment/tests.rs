@@ -1,1 +1,281 @@
+use super::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
+use super::*;
+use admf_formats::event::{EventSet, Fill, PositionClose, PositionOpen, Stamp};
+use admf_formats::manifest::Manifest;
+use admf_formats::segment::read_frame;
+use proptest::prelude::*;
 
+fn manifest() -> Manifest {
+    Manifest {
+        workflow: "w".into(),
+        phase: "p".into(),
+        strategy: "s".into(),
+        parameter_names: vec!["fast".into()],
+        objective: "sharpe_ratio".into(),
+        symbols: Vec::new(),
+        containers: 10_000,
+        initial_capital: 1.0,
+        all_in: true,
+        settings: "{}".into(),
+        events: Manifest::event_schema(),
+    }
+}
+
+fn rules(policy: RetentionPolicy) -> TraceRules {
+    TraceRules {
+        events: EventSet::ALL,
+        policy,
+        bytes_per_container: 16 << 10,
+        on_full: OnFull::Degrade,
+        backing: Backing::Disk,
+        store_trades: false,
+    }
+}
+
+fn pool(folder: &std::path::Path, rules: &TraceRules) -> Pool {
+    let segments = segments_max(rules, 1024) as u32;
+    Pool::create(&folder.join("t.pool"), 1, 1024, segments, &manifest()).expect("a pool")
+}
+
+fn stamp(sequence: u64, trade: u32) -> Stamp {
+    Stamp {
+        sequence,
+        trade,
+        ts_ns: sequence as i64,
+        ..Stamp::default()
+    }
+}
+
+const FILL: Fill = Fill {
+    qty: 1.0,
+    price: 2.0,
+    commission: 0.0,
+    reference_price: 2.0,
+    units_after: 1.0,
+};
+const OPEN: PositionOpen = PositionOpen {
+    qty: 1.0,
+    price: 2.0,
+    commission: 0.0,
+};
+const CLOSE: PositionClose = PositionClose {
+    entry_ts_ns: 0,
+    entry_bar: 0,
+    fills: 2,
+    qty: 1.0,
+    entry_price: 1.0,
+    exit_price: 2.0,
+    pnl: 1.0,
+    commission: 0.0,
+};
+
+fn sequences(frames: &[u8]) -> Vec<u64> {
+    let (mut at, mut found) = (0, Vec::new());
+    while at < frames.len() {
+        let frame = read_frame(&frames[at..]).expect("a whole frame");
+        at += frame.bytes;
+        found.push(frame.stamp.sequence);
+    }
+    found
+}
+
+/// One step of a random life: an event of an open trade, or the end of one.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Open(u32),
+    Partial(u32),
+    Close(u32),
+    Loose,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..10_u32, 1..6_u32).prop_map(|(what, trade)| match what {
+        0..=2 => Step::Open(trade),
+        3..=6 => Step::Partial(trade),
+        7..=8 => Step::Close(trade),
+        _ => Step::Loose,
+    });
+    prop::collection::vec(step, 1..600)
+}
+
+proptest! {
+    #[test]
+    fn rings_keep_what_the_model_keeps(steps in steps(), window in 1_u64..100) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for policy in [RetentionPolicy::TradeComplete, RetentionPolicy::SlidingWindow { events: window }] {
+            let rules = rules(policy);
+            let mut pool = pool(folder.path(), &rules);
+            let all = pool.free();
+            let mut ring = Ring::new(rules, 7);
+            // The model: every event that is kept, as (sequence, trade).
+            let mut model: Vec<(u64, u32)> = Vec::new();
+            // A trade's number is never used again: each of the five places counts its trades.
+            let mut numbers = [1_u32, 2, 3, 4, 5];
+            for (sequence, step) in (1..).zip(&steps) {
+                let number = |place: u32| numbers[place as usize - 1];
+                let (trade, done) = match *step {
+                    Step::Open(place) => (number(place), ring.append(&mut pool, &stamp(sequence, number(place)), &OPEN)),
+                    Step::Partial(place) => (number(place), ring.append(&mut pool, &stamp(sequence, number(place)), &FILL)),
+                    Step::Close(place) => (number(place), ring.append(&mut pool, &stamp(sequence, number(place)), &CLOSE)),
+                    Step::Loose => (0, ring.append(&mut pool, &stamp(sequence, 0), &FILL)),
+                };
+                prop_assert_eq!(done, Append::Done);
+                model.push((sequence, trade));
+                if policy == RetentionPolicy::TradeComplete {
+                    model.retain(|(_, trade)| *trade != 0);
+                    if let Step::Close(place) = *step {
+                        numbers[place as usize - 1] += 5;
+                        ring.end_trade(&mut pool, trade);
+                        model.retain(|(_, other)| *other != trade);
+                    }
+                } else if model.len() as u64 > window {
+                    model.remove(0);
+                }
+            }
+            // Nothing of it exceeds the cap, so that the model need not degrade.
+            prop_assume!(model.len() * 96 < 16 << 10);
+            let mut frames = Vec::new();
+            let ledger = ring.finish(&mut pool, &mut frames);
+            if ledger.dropped_at_cap == 0 {
+                prop_assert_eq!(sequences(&frames), model.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>());
+            }
+            prop_assert!(ledger.balances(), "{:?}", ledger);
+            prop_assert_eq!(ledger.attempted, steps.len() as u64);
+            prop_assert_eq!(pool.free(), all);
+        }
+    }
+}
+
+#[test]
+fn a_million_round_trips_with_partial_closes_and_flips_use_constant_segments() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rules = rules(RetentionPolicy::TradeComplete);
+    let mut pool = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 1);
+    let mut sequence = 0;
+    let mut most = 0;
+    for trade in 1..=1_000_000_u32 {
+        let mut tell = |ring: &mut Ring, pool: &mut Pool, trade: u32, what: u8| {
+            sequence += 1;
+            let stamp = stamp(sequence, trade);
+            match what {
+                0 => ring.append(pool, &stamp, &OPEN),
+                1 => ring.append(pool, &stamp, &FILL),
+                _ => ring.append(pool, &stamp, &CLOSE),
+            };
+        };
+        // A flip: the next trade's order comes before this one's end; a partial close between.
+        tell(&mut ring, &mut pool, trade, 0);
+        tell(&mut ring, &mut pool, trade, 1);
+        tell(&mut ring, &mut pool, trade + 1, 1);
+        tell(&mut ring, &mut pool, trade, 2);
+        ring.end_trade(&mut pool, trade);
+        most = most.max(ring.segments());
+    }
+    let mut frames = Vec::new();
+    let ledger = ring.finish(&mut pool, &mut frames);
+    assert_eq!(
+        sequences(&frames).len(),
+        1,
+        "only the trade that is still open"
+    );
+    assert!(ledger.balances() && ledger.attempted == 4_000_000 && ledger.dropped_at_cap == 0);
+    assert!(most <= 3, "{most} segments");
+}
+
+#[test]
+fn a_ring_at_its_cap_degrades_with_an_exact_count_or_refuses() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut rules = rules(RetentionPolicy::TradeComplete);
+    rules.bytes_per_container = 800;
+    let mut pool_of_ten = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 1);
+    for sequence in 1..=25 {
+        ring.append(&mut pool_of_ten, &stamp(sequence, 1), &FILL);
+    }
+    let ledger = ring.finish(&mut pool_of_ten, &mut Vec::new());
+    assert_eq!((ledger.retained, ledger.dropped_at_cap), (10, 15));
+    drop(pool_of_ten);
+    rules.on_full = OnFull::Strict;
+    let mut strict_pool = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 1);
+    let refused =
+        (1..=25).find(|n| ring.append(&mut strict_pool, &stamp(*n, 1), &FILL) == Append::Full);
+    assert_eq!(refused, Some(11));
+}
+
+#[test]
+fn nothing_is_lost_behind_a_slow_disk() {
+    use admf_formats::archive::ChunkKind;
+    use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = ArchiveOptions {
+        workers: 1,
+        segment_bytes: 1024,
+        delay: Some(std::time::Duration::from_millis(2)),
+    };
+    let writer = ArchiveWriter::start(
+        folder.path(),
+        &manifest(),
+        &options,
+        Box::new(|_, _| Ok(())),
+    )
+    .expect("a writer");
+    let handle = writer.handle();
+    let rules = rules(RetentionPolicy::Full);
+    let mut pool = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 5000);
+    for sequence in 1..=2000 {
+        while ring.append(&mut pool, &stamp(sequence, 1), &FILL) == Append::Flush {
+            handle
+                .flush(5000, ChunkKind::Trace, ring.streaming(&pool))
+                .expect("the writer goes on");
+            ring.flushed(&mut pool);
+        }
+    }
+    let mut batch = handle.batch().expect("a batch");
+    let ledger = ring.finish(&mut pool, &mut batch.frames);
+    let record = ResultRecord {
+        index: 5000,
+        first_bar: 0,
+        events: 2000,
+        status: 1,
+        symbol: 0,
+        parameters: [0.0; 8],
+        equity: EquityTotals::default(),
+        trades: TradeTotals::default(),
+        ledger,
+    };
+    batch.push(record, Some("why".to_owned()));
+    handle.commit(batch).expect("the writer goes on");
+    drop(handle);
+    writer.close().expect("everything is written");
+    assert_eq!(
+        ledger,
+        Ledger {
+            attempted: 2000,
+            retained: 2000,
+            ..Ledger::default()
+        }
+    );
+    let reader =
+        ArchiveReader::open(&folder.path().join("archive_00001.admf")).expect("an archive");
+    let slot = reader.slot(5000).expect("readable").expect("committed");
+    let mut found = Vec::new();
+    let each = |frame: &admf_formats::segment::Frame| {
+        found.push(frame.stamp.sequence);
+        Ok(())
+    };
+    reader
+        .frames(&slot, ChunkKind::Trace, each)
+        .expect("intact");
+    assert_eq!(found, (1..=2000).collect::<Vec<u64>>());
+    assert_eq!(
+        reader.failure(&slot).expect("intact").as_deref(),
+        Some("why")
+    );
+    assert_eq!(
+        committed(folder.path(), 10_000).expect("readable")[5000 / 64],
+        1 << (5000 % 64)
+    );
+}
