@@ -35,6 +35,14 @@ fn all_equal(folder: &Path, data: &Path) {
 
 #[test]
 fn every_shared_case_and_grid_is_equal() {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = root.join("../shared");
     all_equal(&shared.join("oracles"), &shared.join("data"));
+}
+
+#[test]
+fn every_bundled_case_is_equal() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    assert_eq!(cases(&examples.join("oracles")).len(), 5);
+    all_equal(&examples.join("oracles"), &examples.join("data"));
 }

@@ -11,6 +11,7 @@ mod recorder;
 use crate::market::{BarsFile, ImportOptions, open_bars};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a case came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,10 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Scratch> {
-        let path = std::env::temp_dir().join(format!("admf-oracle-{}", std::process::id()));
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("admf-oracle-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         Ok(Scratch(path))
     }
