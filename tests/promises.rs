@@ -257,3 +257,65 @@ fn bad_workflows_end_with_code_2_and_name_the_key() {
     let missing = admf(&["run", "no_such_file.yaml"]);
     assert_eq!(missing.status.code(), Some(2));
 }
+
+/// Files of a results tree, one per line, relative to it.
+fn tree(root: &Path) -> String {
+    let (mut names, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a results folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).expect("below the root");
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    names.sort();
+    names.join("\n")
+}
+
+#[test]
+fn the_results_tree_is_the_golden_one_for_each_storage() {
+    let base = "workflow: train_test_optimization
+data: {path: DATA, symbols: [SP500]}
+strategy: {name: sma_crossover, parameters: {fast: [5, 10], slow: 50}}
+";
+    let on_disk = "run.json
+testing/aggregate_results.json
+testing/containers/portfolio_001_results.json
+testing/phase_summary.json
+testing/traces/archive_00000.admf
+training/aggregate_results.json
+training/containers/portfolio_001_results.json
+training/containers/portfolio_002_results.json
+training/phase_summary.json
+training/traces/archive_00000.admf";
+    let in_memory = "run.json
+testing/aggregate_results.json
+testing/phase_summary.json
+training/aggregate_results.json
+training/phase_summary.json";
+    for (storage, expected) in [("disk", on_disk), ("memory", in_memory)] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = workflow(
+            folder.path(),
+            &format!("{base}results_storage: {storage}\n"),
+        );
+        let root = folder.path().join("results");
+        let out = admf(&[
+            "run",
+            &file,
+            "--results-root",
+            &root.to_string_lossy(),
+            "-q",
+        ]);
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        assert_eq!(tree(&root.join("train_test_optimization")), expected);
+    }
+}
