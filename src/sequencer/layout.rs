@@ -52,6 +52,12 @@ impl<'a> Layout<'a> {
             .min(self.cap)
     }
 
+    /// Sets that a worker's pool is made for: the tile that fits, not the sets there are, so that
+    /// the peak is the same for a small sweep and a large one.
+    pub(super) fn pool_sets(&self) -> u64 {
+        if self.grid.is_some() { self.cap } else { 1 }
+    }
+
     /// The containers of a tile that `wanted` says are to be run, in order of index.
     pub(super) fn tile(
         &self,

@@ -270,11 +270,13 @@ impl PhaseRun<'_> {
                     name: "containers",
                     bytes: Worker::bytes(sets_max as usize) as u64 + own,
                 },
-                // Sized by the tile that fits, not by the sets there are: the peak is the same for a
-                // small sweep and a large one.
                 Part {
                     name: "pools",
-                    bytes: Pool::bytes(segment_bytes, segments * tile, manifest_bytes),
+                    bytes: Pool::bytes(
+                        segment_bytes,
+                        segments * layout.pool_sets(),
+                        manifest_bytes,
+                    ),
                 },
                 Part {
                     name: "archive buffers",
@@ -573,7 +575,7 @@ fn run_worker(
     let (settings, rules) = (run.settings, &run.phase.container);
     let layout = Layout::new(&run.sets, run.tile_cap);
     let sets_max = layout.sets_max();
-    let segments = (Tracer::segments_max(&rules.trace) * run.tile_cap) as u32;
+    let segments = (Tracer::segments_max(&rules.trace) * layout.pool_sets()) as u32;
     let (path, is_temporary) = match rules.trace.backing {
         Backing::Disk => {
             std::fs::create_dir_all(&settings.pools)
