@@ -231,6 +231,12 @@ fn bad_rows_are_named_with_file_and_line() {
     check_rows("2020-01-02,1,2,1.5,1,5", &["d.csv:3:", "low"]);
     check_rows("2020-01-02,1,2,0,1,5", &["d.csv:3:", "low is 0"]);
     check_rows("someday,1,2,1,1,5", &["d.csv:3:", "no timestamp"]);
+    check_rows(
+        "2020-01-02,1,2,1,1,5\r\n2020-01-03,1,2,1,x,5\r\n",
+        &["d.csv:4:"],
+    );
+    check_rows("\n\n2020-01-02,1,2,1,x,5", &["d.csv:5:", "`x`"]);
+    check_rows("\n2020-01-02,1,2,1", &["d.csv:4:", "4 fields"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::bars_file::Bar;
 use super::import::ImportOptions;
 use super::time::TimeReader;
 use crate::{Error, Result};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// Names of the time column, in order of preference.
@@ -59,28 +59,61 @@ pub(super) fn read(
         }
     }
     let mut record = csv::StringRecord::new();
-    while reader
-        .read_record(&mut record)
-        .map_err(|error| csv_error(source, error))?
-    {
-        let line = record.position().map_or(0, csv::Position::line);
-        let ts_ns = times
-            .read(&record[time])
-            .map_err(|message| fail(Some(line), message))?;
-        let mut ohlcv = [0.0; 5];
-        for ((value, column), name) in ohlcv.iter_mut().zip(columns).zip(VALUE_NAMES) {
-            if let Some(column) = column {
-                *value = record[column].parse().map_err(|_| {
-                    fail(
-                        Some(line),
-                        format!("{name} is `{}`; a number was expected", &record[column]),
-                    )
-                })?;
+    let mut rows = || -> Result<()> {
+        while reader
+            .read_record(&mut record)
+            .map_err(|error| csv_error(source, error))?
+        {
+            // A byte offset until something is wrong; only then are lines counted.
+            let line = record.position().map_or(0, csv::Position::byte);
+            let ts_ns = times
+                .read(&record[time])
+                .map_err(|message| fail(Some(line), message))?;
+            let mut ohlcv = [0.0; 5];
+            for ((value, column), name) in ohlcv.iter_mut().zip(columns).zip(VALUE_NAMES) {
+                if let Some(column) = column {
+                    *value = record[column].parse().map_err(|_| {
+                        fail(
+                            Some(line),
+                            format!("{name} is `{}`; a number was expected", &record[column]),
+                        )
+                    })?;
+                }
+            }
+            each(line, Bar { ts_ns, ohlcv })?;
+        }
+        Ok(())
+    };
+    rows().map_err(|error| match error {
+        Error::Data {
+            path,
+            line: Some(byte),
+            message,
+        } => {
+            let line = line_at(&path, byte);
+            Error::Data {
+                path,
+                line,
+                message,
             }
         }
-        each(line, Bar { ts_ns, ohlcv })?;
+        other => other,
+    })
+}
+
+/// The line of the row that begins at or after this byte: the parser counts neither blank lines
+/// nor the line feed of a CRLF before a row.
+fn line_at(path: &Path, byte: u64) -> Option<u64> {
+    let mut bytes = BufReader::new(std::fs::File::open(path).ok()?).bytes();
+    let mut line = 1;
+    for at in 0.. {
+        let next = bytes.next()?.ok()?;
+        if at >= byte && next != b'\r' && next != b'\n' {
+            break;
+        }
+        line += u64::from(next == b'\n');
     }
-    Ok(())
+    Some(line)
 }
 
 /// The delimiter that the header uses most.
@@ -98,7 +131,7 @@ fn delimiter(source: &Path) -> Result<u8> {
 }
 
 fn csv_error(source: &Path, error: csv::Error) -> Error {
-    let line = error.position().map(csv::Position::line);
+    let line = error.position().map(csv::Position::byte);
     match error.into_kind() {
         csv::ErrorKind::Io(error) => Error::io("read", source)(error),
         csv::ErrorKind::UnequalLengths {
