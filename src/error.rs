@@ -69,6 +69,12 @@ pub enum Error {
         /// What was expected and what to do.
         message: String,
     },
+    /// No result meets what the workflow asks of it.
+    #[error("{message}")]
+    Unmet {
+        /// The phase, what is asked and how many miss it, and what to change.
+        message: String,
+    },
     /// The run was interrupted; what was finished is kept.
     #[error("interrupted: {finished} containers are finished and kept; run again to continue")]
     Interrupted {

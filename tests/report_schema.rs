@@ -182,6 +182,14 @@ fn a_phase_is_aggregated() {
         "aggregate",
         &to_json_bytes(&report),
     );
+    let objective = "minimize 0.5*max_drawdown + -1*total_return where total_trades >= 30 and \
+                     max_drawdown <= 0.01";
+    let report = aggregator(objective).report();
+    check(
+        "aggregate_constrained.json",
+        "aggregate",
+        &to_json_bytes(&report),
+    );
 }
 
 #[test]

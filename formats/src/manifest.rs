@@ -1,7 +1,7 @@
 //! The manifest: what makes a pool or an archive readable on its own.
 
 use crate::event::EventKind;
-use crate::report::{ReportContext, ReportSymbol};
+use crate::report::{Objective, ReportContext, ReportSymbol};
 use serde::{Deserialize, Serialize};
 
 /// A symbol with its bars.
@@ -52,7 +52,7 @@ pub struct Manifest {
     pub strategy: String,
     /// Names of its parameters.
     pub parameter_names: Vec<String>,
-    /// Objective.
+    /// The text form of an [`Objective`].
     pub objective: String,
     /// Symbols.
     pub symbols: Vec<ManifestSymbol>,
@@ -95,9 +95,11 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Manifest, String> {
         // The lengths inside are checked against a limit before anything is allocated.
         let config = bincode::config::legacy().with_limit::<{ 1 << 24 }>();
-        bincode::serde::decode_from_slice(bytes, config)
-            .map(|(manifest, _)| manifest)
-            .map_err(|error| format!("the manifest cannot be read: {error}"))
+        let (manifest, _): (Manifest, _) = bincode::serde::decode_from_slice(bytes, config)
+            .map_err(|error| format!("the manifest cannot be read: {error}"))?;
+        Objective::parse(&manifest.objective)
+            .map_err(|error| format!("the manifest's objective cannot be read: {error}"))?;
+        Ok(manifest)
     }
 
     /// What the JSON of its containers needs.

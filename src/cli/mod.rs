@@ -162,7 +162,9 @@ pub fn main() -> ExitCode {
 
 fn code_of(error: &Error) -> u8 {
     match error {
-        Error::Config { .. } | Error::Data { .. } | Error::Usage { .. } => exit::BAD_INPUT,
+        Error::Config { .. } | Error::Data { .. } | Error::Usage { .. } | Error::Unmet { .. } => {
+            exit::BAD_INPUT
+        }
         Error::Plan { .. } => exit::DOES_NOT_FIT,
         Error::Results { .. } => exit::RESULTS_CONFLICT,
         Error::Interrupted { .. } => exit::INTERRUPTED,

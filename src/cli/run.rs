@@ -254,6 +254,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             let value = serde_json::from_slice(&to_json_bytes(&outcome.aggregate));
             aggregates.insert(phase.name.clone(), value.expect("our own JSON is valid"));
         }
+        // What another phase chose is shown whatever it comes to; only a choice must be possible.
+        if let (Candidates::Space, Some(message)) = (&phase.candidates, outcome.unmet) {
+            return Err(Error::Unmet { message });
+        }
         chosen = outcome.best;
     }
     if !arguments.keep_pools {
@@ -371,6 +375,7 @@ pub(super) fn replay(
         phase: name.clone(),
         count: 1,
     };
+    single.objective.constraints.clear();
     single.results_storage = ResultsStorage::Disk;
     single.container_results = crate::sequencer::ContainerResults::Archive;
     single.container.trace.policy = match policy {
@@ -425,6 +430,7 @@ fn best_of(results: &Path, phase: &str, settings: &RunSettings<'_>) -> Result<Ve
         .as_array()
         .ok_or_else(|| wrong("`best` is missing"))?;
     best.iter()
+        .filter(|entry| entry["meets_constraints"] == true)
         .map(|entry| {
             let mut parameters = [0.0; admf_formats::units::PARAMETERS_MAX];
             for (value, name) in parameters.iter_mut().zip(settings.strategy.parameters()) {

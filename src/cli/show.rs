@@ -37,6 +37,18 @@ pub(super) fn outcome(outcome: &Outcome, folder: &Path) {
         "phase {}: {} containers finished, {} failed, {} trades",
         aggregate.phase, aggregate.completed, aggregate.failed, aggregate.total_trades
     );
+    if !aggregate.result_constraints.is_empty() {
+        let constraints: Vec<String> = aggregate
+            .result_constraints
+            .iter()
+            .map(|one| format!("{} ({} miss it)", one.constraint, one.missed))
+            .collect();
+        println!(
+            "  {} meet the constraints on results: {}",
+            aggregate.completed - aggregate.excluded,
+            constraints.join(", ")
+        );
+    }
     if let Some(best) = aggregate.best.first() {
         let number =
             |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));

@@ -4,7 +4,8 @@
 //! container index, so the caller reads the archives in that order.
 
 use admf_formats::report::{
-    AggregateMetrics, AggregateReport, BestContainer, Metrics, ReportContext,
+    AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, Metrics, Objective,
+    ReportContext,
 };
 use admf_formats::result::ResultRecord;
 use admf_formats::units::finite;
@@ -36,6 +37,8 @@ impl Mean {
 /// A completed container that may be among the best.
 #[derive(Clone, Debug)]
 struct Ranked {
+    /// Whether it misses a constraint on results: then it ranks behind all that miss none.
+    is_excluded: bool,
     objective: Option<f64>,
     record: ResultRecord,
 }
@@ -44,6 +47,7 @@ struct Ranked {
 #[derive(Clone, Debug)]
 pub struct Aggregator {
     context: ReportContext,
+    objective: Objective,
     top_n: usize,
     /// Best first, at most `top_n`.
     best: Vec<Ranked>,
@@ -51,6 +55,9 @@ pub struct Aggregator {
     next_index: u64,
     completed: u64,
     failed: u64,
+    excluded: u64,
+    /// Completed containers that miss each constraint on results.
+    missed: Vec<u64>,
     total_trades: u64,
     best_objective: Option<f64>,
     best_sharpe_ratio: Option<f64>,
@@ -68,6 +75,7 @@ impl Aggregator {
     /// containers) is taken here, and none later.
     pub fn new(context: ReportContext, top_n: u64) -> Aggregator {
         let top_n = usize::try_from(top_n.min(context.containers)).unwrap_or(usize::MAX);
+        let objective = context.objective();
         Aggregator {
             context,
             top_n,
@@ -75,6 +83,9 @@ impl Aggregator {
             next_index: 0,
             completed: 0,
             failed: 0,
+            excluded: 0,
+            missed: vec![0; objective.constraints.len()],
+            objective,
             total_trades: 0,
             best_objective: None,
             best_sharpe_ratio: None,
@@ -86,7 +97,8 @@ impl Aggregator {
     }
 
     /// Adds the next record, in order of index. A failed container is counted and nothing else: it
-    /// never ranks, and no mean holds it.
+    /// never ranks, and no mean holds it. One that misses a constraint on results is in the means,
+    /// and ranks behind all that miss none.
     pub fn push(&mut self, record: &ResultRecord) {
         assert!(
             record.index >= self.next_index,
@@ -100,25 +112,63 @@ impl Aggregator {
         let metrics = self.context.metrics(record);
         self.completed += 1;
         self.total_trades += metrics.total_trades;
-        let objective = metrics.get(&self.context.objective);
-        self.best_objective = better(self.best_objective, objective);
-        self.best_sharpe_ratio = better(self.best_sharpe_ratio, metrics.sharpe_ratio);
         self.sharpe_ratio.push(metrics.sharpe_ratio);
         self.total_return.push(metrics.total_return);
         self.max_drawdown.push(finite(metrics.max_drawdown));
         self.win_rate.push(metrics.win_rate);
-        self.rank(objective, record);
+        let mut is_excluded = false;
+        for (constraint, missed) in self.objective.constraints.iter().zip(&mut self.missed) {
+            let is_missed = !constraint.is_met(&metrics);
+            *missed += u64::from(is_missed);
+            is_excluded |= is_missed;
+        }
+        let value = self.objective.value(&metrics);
+        if is_excluded {
+            self.excluded += 1;
+        } else {
+            if self.objective.compare(self.best_objective, value) == Ordering::Greater {
+                self.best_objective = value;
+            }
+            self.best_sharpe_ratio = larger(self.best_sharpe_ratio, metrics.sharpe_ratio);
+        }
+        self.rank(Ranked {
+            is_excluded,
+            objective: value,
+            record: *record,
+        });
     }
 
-    /// The best containers so far, best first: what the next phase runs.
+    /// Why nothing is handed over though containers completed: none meets the constraints.
+    pub fn unmet(&self) -> Option<String> {
+        if self.completed == 0 || self.excluded < self.completed {
+            return None;
+        }
+        let constraints: Vec<String> = self
+            .objective
+            .constraints
+            .iter()
+            .zip(&self.missed)
+            .map(|(constraint, missed)| format!("{constraint} is missed by {missed}"))
+            .collect();
+        Some(format!(
+            "phase {}: none of {} completed containers meets the result_constraints ({}); loosen \
+             them or widen the parameter ranges",
+            self.context.phase,
+            self.completed,
+            constraints.join(", ")
+        ))
+    }
+
+    /// The best containers so far that meet every constraint, best first: what the next phase runs.
     pub fn best(&self) -> impl ExactSizeIterator<Item = &ResultRecord> {
-        self.best.iter().map(|ranked| &ranked.record)
+        let met = self.best.partition_point(|ranked| !ranked.is_excluded);
+        self.best[..met].iter().map(|ranked| &ranked.record)
     }
 
     /// Means and extremes so far.
     pub fn metrics(&self) -> AggregateMetrics {
         AggregateMetrics {
-            objective: self.context.objective.clone(),
+            objective: self.objective.short_name().to_owned(),
             best_objective: self.best_objective,
             best_sharpe_ratio: self.best_sharpe_ratio,
             avg_sharpe_ratio: self.sharpe_ratio.value(),
@@ -133,10 +183,21 @@ impl Aggregator {
     pub fn report(&self) -> AggregateReport {
         AggregateReport {
             phase: self.context.phase.clone(),
-            objective: self.context.objective.clone(),
+            objective: self.objective.function(),
             containers: self.completed + self.failed,
             completed: self.completed,
             failed: self.failed,
+            excluded: self.excluded,
+            result_constraints: self
+                .objective
+                .constraints
+                .iter()
+                .zip(&self.missed)
+                .map(|(constraint, missed)| ConstraintReport {
+                    constraint: constraint.to_string(),
+                    missed: *missed,
+                })
+                .collect(),
             total_trades: self.total_trades,
             best: self
                 .best
@@ -154,47 +215,34 @@ impl Aggregator {
             symbol: self.context.symbol(&ranked.record).to_owned(),
             parameters: self.context.parameters(&ranked.record),
             objective_value: ranked.objective,
+            meets_constraints: !ranked.is_excluded,
             metrics,
         }
     }
 
     /// Keeps the record if it is among the best. Records come in order of index, so one that ties
     /// goes behind those that are kept.
-    fn rank(&mut self, objective: Option<f64>, record: &ResultRecord) {
-        let place = self
-            .best
-            .partition_point(|kept| compare(kept.objective, objective) != Ordering::Greater);
+    fn rank(&mut self, ranked: Ranked) {
+        let place = self.best.partition_point(|kept| {
+            let met_first = kept.is_excluded.cmp(&ranked.is_excluded);
+            let order = met_first.then(self.objective.compare(kept.objective, ranked.objective));
+            order != Ordering::Greater
+        });
         if place == self.top_n {
             return;
         }
         if self.best.len() == self.top_n {
             self.best.pop();
         }
-        self.best.insert(
-            place,
-            Ranked {
-                objective,
-                record: *record,
-            },
-        );
+        self.best.insert(place, ranked);
     }
 }
 
-/// The better of two objectives, the first where they tie.
-fn better(left: Option<f64>, right: Option<f64>) -> Option<f64> {
-    if compare(left, right) == Ordering::Greater {
-        right
-    } else {
-        left
-    }
-}
-
-/// Order of objectives, better ones first, null last. Objectives are finite, so any two compare.
-fn compare(left: Option<f64>, right: Option<f64>) -> Ordering {
+/// The larger of two figures, null last.
+fn larger(left: Option<f64>, right: Option<f64>) -> Option<f64> {
     match (left, right) {
-        (Some(left), Some(right)) => right.partial_cmp(&left).unwrap_or(Ordering::Equal),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => Ordering::Equal,
+        (Some(left), Some(right)) if right <= left => Some(left),
+        (left, None) => left,
+        (_, right) => right,
     }
 }

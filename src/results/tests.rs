@@ -210,6 +210,9 @@ proptest! {
         rows in prop::collection::vec((prop::bool::weighted(0.9), 0..6_u64, -4..4_i8), 0..120),
         top_n in 0..12_u64,
         objective in prop::sample::select(Metrics::OBJECTIVES.to_vec()),
+        rest in prop::sample::select(vec!["", " + 2*max_drawdown", " + -1*profit_factor"]),
+        is_minimized in any::<bool>(),
+        trades_min in 0..7_u64,
     ) {
         let records: Vec<ResultRecord> = rows
             .iter()
@@ -223,27 +226,54 @@ proptest! {
             strategy: "sma_crossover".to_owned(),
             parameter_names: vec!["fast".to_owned()],
             symbols: vec![ReportSymbol { symbol: "SPY".to_owned(), bars_per_year: 252.0 }],
-            objective: objective.to_owned(),
+            objective: format!(
+                "{}3*{objective}{rest} where total_trades >= {trades_min} and total_return <= 0.03",
+                if is_minimized { "minimize " } else { "" },
+            ),
             containers: records.len() as u64,
         };
         let mut aggregator = Aggregator::new(context.clone(), top_n);
         records.iter().for_each(|record| aggregator.push(record));
 
         let completed: Vec<&ResultRecord> = records.iter().filter(|one| one.status == 1).collect();
-        let value = |one: &ResultRecord| Metrics::of(one, 252.0).get(objective);
-        let key = |one: &ResultRecord| value(one).map_or(f64::NEG_INFINITY, |number| number + 0.0);
+        let value = |one: &ResultRecord| -> Option<f64> {
+            let metrics = Metrics::of(one, 252.0);
+            let more = match rest {
+                "" => Some(0.0),
+                " + 2*max_drawdown" => Some(2.0 * metrics.max_drawdown),
+                _ => metrics.profit_factor.map(|factor| -factor),
+            };
+            Some(3.0 * metrics.get(objective)? + more?)
+        };
+        let sign = if is_minimized { -1.0 } else { 1.0 };
+        let key =
+            |one: &ResultRecord| value(one).map_or(f64::NEG_INFINITY, |number| sign * number + 0.0);
+        let meets = |one: &ResultRecord| {
+            one.trades.trades >= trades_min && one.equity.last / one.equity.initial - 1.0 <= 0.03
+        };
         let mut sorted = completed.clone();
         sorted.sort_by(|left, right| {
-            key(right).total_cmp(&key(left)).then(left.index.cmp(&right.index))
+            let met_first = meets(right).cmp(&meets(left));
+            met_first
+                .then(key(right).total_cmp(&key(left)))
+                .then(left.index.cmp(&right.index))
         });
+        let met = completed.iter().filter(|one| meets(one)).count();
+        let expected_best = sorted.first().filter(|one| meets(one)).and_then(|one| value(one));
+        prop_assert_eq!(aggregator.metrics().best_objective, expected_best);
+        prop_assert_eq!(aggregator.unmet().is_some(), met == 0 && !completed.is_empty());
         sorted.truncate(top_n as usize);
-        let expected: Vec<u64> = sorted.iter().map(|one| one.index).collect();
+        let expected: Vec<u64> =
+            sorted.iter().filter(|one| meets(one)).map(|one| one.index).collect();
         let actual: Vec<u64> = aggregator.best().map(|one| one.index).collect();
         prop_assert_eq!(actual, expected);
 
         let report = aggregator.report();
         prop_assert_eq!(report.containers, records.len() as u64);
         prop_assert_eq!(report.completed, completed.len() as u64);
+        prop_assert_eq!(report.excluded, (completed.len() - met) as u64);
+        let few = completed.iter().filter(|one| one.trades.trades < trades_min).count();
+        prop_assert_eq!(report.result_constraints[0].missed, few as u64);
         let trades: u64 = completed.iter().map(|one| one.trades.trades).sum();
         prop_assert_eq!(report.total_trades, trades);
         let rates: Vec<f64> =

@@ -7,6 +7,7 @@ mod tile;
 pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, run_phase};
 
 use crate::container::ContainerRules;
+use admf_formats::report::Objective;
 use std::path::PathBuf;
 
 /// Where results of a phase go.
@@ -92,8 +93,8 @@ pub struct Phase {
     pub candidates: Candidates,
     /// Rules of its containers.
     pub container: ContainerRules,
-    /// Objective, one of the metric names; larger is better.
-    pub objective: String,
+    /// What ranks its containers.
+    pub objective: Objective,
     /// How many best containers are reported and handed over.
     pub top_n: u64,
     /// Storage of results.

@@ -86,6 +86,9 @@ pub struct Outcome {
     pub best: Vec<ResultRecord>,
     /// The aggregate.
     pub aggregate: AggregateReport,
+    /// Why nothing may be handed over though containers completed: none meets the constraints on
+    /// results.
+    pub unmet: Option<String>,
 }
 
 /// The bars of a window.
@@ -317,7 +320,7 @@ impl PhaseRun<'_> {
                 .iter()
                 .map(|name| (*name).to_owned())
                 .collect(),
-            objective: phase.objective.clone(),
+            objective: phase.objective.to_string(),
             symbols: symbols.collect(),
             containers: self.sets.len(),
             initial_capital: phase.container.portfolio.initial_capital,
@@ -385,7 +388,7 @@ impl PhaseRun<'_> {
                 },
                 store_trades: rules.store_trades,
                 strategy: self.settings.strategy.name().to_owned(),
-                objective: phase.objective.clone(),
+                objective: phase.objective.to_string(),
                 top_n: phase.top_n,
                 warmup: text("warmup"),
                 initial_capital: phase.container.portfolio.initial_capital,
@@ -480,6 +483,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     folder.write_summary(&run.summary(&aggregator, aggregate.failed)?)?;
     Ok(Outcome {
         best: aggregator.best().copied().collect(),
+        unmet: aggregator.unmet(),
         aggregate,
     })
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod document;
+mod objective;
 mod phases;
 mod words;
 

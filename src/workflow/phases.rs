@@ -2,6 +2,7 @@
 
 use super::check::events;
 use super::document::{Document, Node};
+use super::objective::objective;
 use super::words::{self, suggestion};
 use crate::Result;
 use crate::container::ContainerRules;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 const TRADE_EVENTS: [&str; 3] = ["POSITION_OPEN", "POSITION_CLOSE", "FILL"];
 
 /// Maps that are replaced whole, since their keys exclude each other.
-const REPLACED: [&str; 2] = ["sizing", "commission"];
+const REPLACED: [&str; 3] = ["sizing", "commission", "objective"];
 
 /// Defaults of every phase of every workflow.
 fn defaults() -> Value {
@@ -30,6 +31,7 @@ fn defaults() -> Value {
         },
         "execution": {"fill": "next_open", "commission": {"rate": 0.0}, "slippage": {"rate": 0.0}},
         "objective": "sharpe_ratio",
+        "result_constraints": {},
         "top_n": 1,
         "warmup": "history",
         "event_tracing": TRADE_EVENTS,
@@ -201,7 +203,7 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
             execution: execution(&source.get("execution"))?,
             trace: trace(source)?,
         },
-        objective: source.get("objective").word(&words::OBJECTIVES)?.to_owned(),
+        objective: objective(&source.get("objective"), &source.get("result_constraints"))?,
         top_n: source.get("top_n").count()?,
         results_storage: match storage.word(&["disk", "memory"])? {
             "disk" => ResultsStorage::Disk,

@@ -134,6 +134,72 @@ fn what_is_wrong_is_named_with_its_line_and_the_nearest_word() {
 }
 
 #[test]
+fn objectives_are_read_and_kept_as_text() {
+    let check = |lines: &str, expected: &str| {
+        let workflow = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect(lines);
+        assert_eq!(workflow.phases[0].objective.to_string(), expected);
+    };
+    check("", "sharpe_ratio");
+    check("objective: total_trades", "total_trades");
+    check("objective: {maximize: win_rate}", "win_rate");
+    check(
+        "objective: {minimize: max_drawdown}",
+        "minimize max_drawdown",
+    );
+    check(
+        "objective: {maximize: {win_rate: 0.5, sharpe_ratio: 1}}",
+        "1*sharpe_ratio + 0.5*win_rate",
+    );
+    check(
+        "result_constraints: {min_trades: 30, max_drawdown: 0.2, max_total_trades: 90}",
+        "sharpe_ratio where total_trades <= 90 and total_trades >= 30 and max_drawdown <= 0.2",
+    );
+    check(
+        "result_constraints: {min_trades: 30}
+phase_overrides: {sweep: {objective: {maximize: total_pnl}, result_constraints: {min_trades: 5}}}",
+        "total_pnl where total_trades >= 5",
+    );
+}
+
+#[test]
+fn wrong_objectives_are_named() {
+    check("objective: max_drawdown", &["{minimize: max_drawdown}"]);
+    check(
+        "objective: {maximise: win_rate}",
+        &["w.yaml:4:", "did you mean `maximize`"],
+    );
+    check(
+        "objective: {minimize: max_drawdwn}",
+        &["did you mean `max_drawdown`"],
+    );
+    check(
+        "objective: {maximize: {sharp_ratio: 1}}",
+        &["did you mean `sharpe_ratio`"],
+    );
+    check(
+        "objective: {maximize: {sharpe_ratio: 0}}",
+        &["other than 0"],
+    );
+    check("objective: {maximize: {}}", &["at least one metric"]);
+    check("objective: [sharpe_ratio]", &["text was expected"]);
+    check(
+        "result_constraints: {min_trade: 30}",
+        &["w.yaml:4:", "did you mean `min_trades`"],
+    );
+    check("result_constraints: {trades: 30}", &["min_ or max_"]);
+    check("result_constraints: {min_trades: lots}", &["a number"]);
+    check(
+        "result_constraints: {min_trades: 3, min_total_trades: 4}",
+        &["bounded twice"],
+    );
+    check(
+        "result_constraints: {min_trades: 30, max_trades: 20}",
+        &["nothing meets both"],
+    );
+    check("result_constraints: [min_trades]", &["a map such as"]);
+}
+
+#[test]
 fn ranges_and_parameters_are_checked() {
     let strategy = |strategy: &str| {
         read(&format!(

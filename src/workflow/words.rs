@@ -21,10 +21,11 @@ pub(super) const WORKFLOW_KEYS: [&str; 9] = [
 ];
 
 /// Keys that every phase has, and that `phase_overrides` may name.
-pub(super) const PHASE_KEYS: [&str; 12] = [
+pub(super) const PHASE_KEYS: [&str; 13] = [
     "portfolio",
     "execution",
     "objective",
+    "result_constraints",
     "top_n",
     "warmup",
     "event_tracing",
@@ -61,17 +62,6 @@ pub(super) const SLIPPAGE: [&str; 1] = ["rate"];
 pub(super) const TRACE: [&str; 3] = ["bytes_per_container", "on_full", "backing"];
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
 pub(super) const RANGE: [&str; 3] = ["min", "max", "step"];
-
-/// Metrics that can be maximised.
-pub(super) const OBJECTIVES: [&str; 7] = [
-    "sharpe_ratio",
-    "sortino_ratio",
-    "calmar_ratio",
-    "total_return",
-    "profit_factor",
-    "win_rate",
-    "total_pnl",
-];
 
 /// Retention policies; `all` is `full`.
 pub(super) const POLICIES: [&str; 5] =

@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 pub struct AggregateReport {
     /// Name of the phase.
     pub phase: String,
-    /// Objective that ranks.
+    /// Objective that ranks, see [`super::Objective::function`].
     pub objective: String,
     /// Containers, failed ones counted.
     pub containers: u64,
@@ -17,13 +17,26 @@ pub struct AggregateReport {
     pub completed: u64,
     /// Containers that failed.
     pub failed: u64,
+    /// Completed containers that miss a constraint on results: no later phase runs them.
+    pub excluded: u64,
+    /// The constraints on results, in the order of the workflow.
+    pub result_constraints: Vec<ConstraintReport>,
     /// Closed trades of completed containers.
     pub total_trades: u64,
-    /// The best completed containers, at most `top_n`: larger objective first, null last, ties to
-    /// the lowest index.
+    /// The best completed containers, at most `top_n`: those that meet the constraints on results
+    /// first, better objective first, null last, ties to the lowest index.
     pub best: Vec<BestContainer>,
     /// Means and extremes.
     pub aggregate_metrics: AggregateMetrics,
+}
+
+/// A constraint on results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConstraintReport {
+    /// Such as `total_trades >= 30`.
+    pub constraint: String,
+    /// Completed containers that miss it.
+    pub missed: u64,
 }
 
 /// One of the best containers.
@@ -37,6 +50,8 @@ pub struct BestContainer {
     pub parameters: Parameters,
     /// Value of the objective; null where the metric is null.
     pub objective_value: Option<f64>,
+    /// Whether it meets every constraint on results.
+    pub meets_constraints: bool,
     /// Metrics.
     pub metrics: Metrics,
 }
@@ -44,13 +59,14 @@ pub struct BestContainer {
 /// Means and extremes over completed containers.
 ///
 /// Each mean is over the containers in which the metric is not null, summed in order of index; null
-/// where there is none. Shape: the objective's best is written as `best_<objective>`, once also
-/// where the objective is the Sharpe ratio.
+/// where there is none. The best are those of the containers that meet the constraints on results.
+/// Shape: the objective's best is written as `best_<metric>` where one metric is maximized (once
+/// also where that is the Sharpe ratio), else as `best_objective`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AggregateMetrics {
-    /// Objective.
+    /// What the best objective is called, see [`super::Objective::short_name`].
     pub objective: String,
-    /// Largest value of the objective.
+    /// Best value of the objective.
     pub best_objective: Option<f64>,
     /// Largest Sharpe ratio.
     pub best_sharpe_ratio: Option<f64>,
@@ -130,7 +146,7 @@ pub struct PhaseConfig {
     pub store_trades: bool,
     /// Strategy.
     pub strategy: String,
-    /// Objective.
+    /// Objective with the constraints on results, see [`super::Objective`].
     pub objective: String,
     /// How many best containers are reported and handed over.
     pub top_n: u64,

@@ -3,7 +3,7 @@
 //! Derived from the container's record and what the phase has in common, so that tools make the
 //! same bytes from the archive.
 
-use super::{Metrics, Parameters, container_id};
+use super::{Metrics, Objective, Parameters, container_id};
 use crate::result::{Ledger, ResultRecord};
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub struct ReportContext {
     pub parameter_names: Vec<String>,
     /// Symbols, by [`ResultRecord::symbol`].
     pub symbols: Vec<ReportSymbol>,
-    /// Objective, one of [`Metrics::OBJECTIVES`].
+    /// The text form of an [`Objective`].
     pub objective: String,
     /// Containers of the whole phase, all shards counted.
     pub containers: u64,
@@ -55,6 +55,14 @@ impl ReportContext {
         self.symbols
             .get(record.symbol as usize)
             .map_or("", |symbol| &symbol.symbol)
+    }
+
+    /// What ranks the containers.
+    ///
+    /// A manifest is refused when it is read if its objective is none, so a text that is none here
+    /// is our own mistake.
+    pub fn objective(&self) -> Objective {
+        Objective::parse(&self.objective).expect("the objective was checked where it was read")
     }
 
     /// The record's metrics, annualised with its symbol's bars per year.
@@ -109,9 +117,9 @@ pub struct MetricsReport {
     /// Metrics.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Name of the objective.
+    /// The objective without its constraints.
     pub objective_function: String,
-    /// Its value; null where the metric is null, and for a failed container.
+    /// Its value; null where one of its metrics is null, and for a failed container.
     pub objective_value: Option<f64>,
     /// Events kept at the end.
     pub events_retained: u64,
@@ -198,6 +206,7 @@ impl ContainerReport {
     ) -> ContainerReport {
         let completed = record.is_completed();
         let metrics = context.metrics(record);
+        let objective = context.objective();
         ContainerReport {
             container: context.container_id(record),
             status: if completed { "completed" } else { "failed" },
@@ -220,8 +229,8 @@ impl ContainerReport {
                 win_rate: metrics.win_rate,
             },
             metrics: MetricsReport {
-                objective_value: metrics.get(&context.objective).filter(|_| completed),
-                objective_function: context.objective.clone(),
+                objective_value: objective.value(&metrics).filter(|_| completed),
+                objective_function: objective.function(),
                 events_retained: record.ledger.retained,
                 metrics,
             },

@@ -74,15 +74,42 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Names that [`Metrics::get`] knows: what can be an objective. Larger is better in each.
-    pub const OBJECTIVES: [&str; 7] = [
+    /// Names that [`Metrics::get`] knows, in the order of the fields: what an objective, a
+    /// constraint on results and the statistics of a phase may name.
+    pub const OBJECTIVES: [&str; 21] = [
         "sharpe_ratio",
         "sortino_ratio",
         "calmar_ratio",
         "total_return",
-        "profit_factor",
+        "annual_return",
+        "max_drawdown",
+        "current_drawdown",
         "win_rate",
+        "profit_factor",
+        "total_trades",
+        "winning_trades",
+        "losing_trades",
         "total_pnl",
+        "gross_profit",
+        "gross_loss",
+        "commission_paid",
+        "exposure",
+        "current_value",
+        "peak_value",
+        "open_positions",
+        "bars_per_year",
+    ];
+
+    /// Metrics of which less is better, or neither: an objective says itself which way it goes.
+    pub const NOT_LARGER_IS_BETTER: [&str; 8] = [
+        "max_drawdown",
+        "current_drawdown",
+        "losing_trades",
+        "gross_loss",
+        "commission_paid",
+        "exposure",
+        "open_positions",
+        "bars_per_year",
     ];
 
     /// The metrics of a record.
@@ -123,17 +150,31 @@ impl Metrics {
         }
     }
 
-    /// The value of an objective, always finite; `None` where it is null, and for a name that is
-    /// not in [`Metrics::OBJECTIVES`].
+    /// The value of a metric, always finite; `None` where it is null, and for a name that is not
+    /// in [`Metrics::OBJECTIVES`].
     pub fn get(&self, name: &str) -> Option<f64> {
         match name {
             "sharpe_ratio" => self.sharpe_ratio,
             "sortino_ratio" => self.sortino_ratio,
             "calmar_ratio" => self.calmar_ratio,
             "total_return" => self.total_return,
-            "profit_factor" => self.profit_factor,
+            "annual_return" => self.annual_return,
+            "max_drawdown" => finite(self.max_drawdown),
+            "current_drawdown" => self.current_drawdown,
             "win_rate" => self.win_rate,
+            "profit_factor" => self.profit_factor,
+            "total_trades" => Some(self.total_trades as f64),
+            "winning_trades" => Some(self.winning_trades as f64),
+            "losing_trades" => Some(self.losing_trades as f64),
             "total_pnl" => finite(self.total_pnl),
+            "gross_profit" => finite(self.gross_profit),
+            "gross_loss" => finite(self.gross_loss),
+            "commission_paid" => finite(self.commission_paid),
+            "exposure" => self.exposure,
+            "current_value" => finite(self.current_value),
+            "peak_value" => finite(self.peak_value),
+            "open_positions" => Some(self.open_positions as f64),
+            "bars_per_year" => finite(self.bars_per_year),
             _ => None,
         }
     }
@@ -262,14 +303,43 @@ mod tests {
             &record(EquityTotals::default(), TradeTotals::default()),
             252.0,
         );
-        for name in Metrics::OBJECTIVES {
-            let expected = (name == "total_pnl").then_some(0.0);
-            assert_eq!(metrics.get(name), expected, "{name}");
+        for name in [
+            "sharpe_ratio",
+            "sortino_ratio",
+            "calmar_ratio",
+            "total_return",
+            "annual_return",
+            "current_drawdown",
+            "win_rate",
+            "profit_factor",
+            "exposure",
+        ] {
+            assert_eq!(metrics.get(name), None, "{name}");
         }
-        assert_eq!(metrics.annual_return, None);
-        assert_eq!(metrics.current_drawdown, None);
-        assert_eq!(metrics.exposure, None);
         assert_eq!(metrics.get("no_such_metric"), None);
+    }
+
+    #[test]
+    fn every_metric_can_be_named() {
+        let trades = TradeTotals {
+            trades: 9,
+            winning: 5,
+            losing: 3,
+            gross_profit: 8.0,
+            gross_loss: 2.5,
+            pnl: 5.5,
+            commission: 0.25,
+        };
+        let metrics = Metrics::of(&record(fold(&[10.0, 12.0, 9.0, 11.0]), trades), 252.0);
+        let written = serde_json::to_value(&metrics).expect("metrics are JSON");
+        let written = written.as_object().expect("an object");
+        assert_eq!(written.len(), Metrics::OBJECTIVES.len());
+        for name in Metrics::OBJECTIVES {
+            assert_eq!(metrics.get(name), written[name].as_f64(), "{name}");
+        }
+        for name in Metrics::NOT_LARGER_IS_BETTER {
+            assert!(Metrics::OBJECTIVES.contains(&name), "{name}");
+        }
     }
 
     #[test]

@@ -7,16 +7,19 @@
 mod aggregate;
 mod container;
 mod metrics;
+mod objective;
 mod run;
 
 pub use aggregate::{
-    AggregateMetrics, AggregateReport, BestContainer, PhaseConfig, PhaseSummary, SymbolWindow,
+    AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, PhaseConfig, PhaseSummary,
+    SymbolWindow,
 };
 pub use container::{
     ContainerReport, DroppedReport, EventsReport, MetricsReport, RecycledReport, ReportContext,
     ReportSymbol, SummaryReport, WindowReport,
 };
 pub use metrics::Metrics;
+pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
 pub use run::{RunData, RunReport, RunStatus, StorageChange};
 
 use crate::units::finite;

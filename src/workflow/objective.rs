@@ -1,0 +1,133 @@
+//! The objective of a phase and the constraints on its results.
+//!
+//! `objective: win_rate`, `objective: {minimize: max_drawdown}` or
+//! `objective: {maximize: {sharpe_ratio: 0.4, win_rate: 0.6}}`; `result_constraints:
+//! {min_trades: 30, max_drawdown: 0.2}`.
+
+use super::document::Node;
+use super::words::suggestion;
+use crate::Result;
+use admf_formats::report::{Bound, Metrics, Objective, ResultConstraint, Sense, Term};
+
+/// Short names that constraints on results may use: `min_trades` is `min_total_trades`, and
+/// `max_drawdown` bounds the largest drawdown.
+const ALIASES: [(&str, &str); 2] = [("trades", "total_trades"), ("drawdown", "max_drawdown")];
+
+/// The objective with its constraints.
+pub(super) fn objective(objective: &Node<'_>, constraints: &Node<'_>) -> Result<Objective> {
+    let (sense, terms) = match objective.value().as_object() {
+        None => {
+            let metric = objective.word(&Metrics::OBJECTIVES)?;
+            if Metrics::NOT_LARGER_IS_BETTER.contains(&metric) {
+                return Err(objective.error(format!(
+                    "a larger {metric} is not better; write {{minimize: {metric}}} or {{maximize: {metric}}}"
+                )));
+            }
+            (Sense::Maximize, vec![term(metric, 1.0)])
+        }
+        Some(_) => {
+            let (sense, sum) = objective.one_of(&["maximize", "minimize"])?;
+            let sense = match sense.as_str() {
+                "maximize" => Sense::Maximize,
+                _ => Sense::Minimize,
+            };
+            (sense, terms(&sum)?)
+        }
+    };
+    Ok(Objective {
+        sense,
+        terms,
+        constraints: result_constraints(constraints)?,
+    })
+}
+
+fn term(metric: &str, weight: f64) -> Term {
+    Term {
+        metric: metric.to_owned(),
+        weight,
+    }
+}
+
+/// A metric, or metrics with their weights.
+fn terms(node: &Node<'_>) -> Result<Vec<Term>> {
+    if node.value().is_string() {
+        return Ok(vec![term(node.word(&Metrics::OBJECTIVES)?, 1.0)]);
+    }
+    let weights = node.map(&Metrics::OBJECTIVES)?;
+    if weights.is_empty() {
+        return Err(node.error("at least one metric with its weight was expected"));
+    }
+    // In the order of the metrics: keys of a map have none.
+    Metrics::OBJECTIVES
+        .iter()
+        .filter_map(|metric| Some((metric, node.get(metric)?)))
+        .map(|(metric, weight)| {
+            let weight = weight.number("a weight other than 0", |weight| weight != 0.0)?;
+            Ok(term(metric, weight))
+        })
+        .collect()
+}
+
+fn result_constraints(node: &Node<'_>) -> Result<Vec<ResultConstraint>> {
+    let known = keys();
+    let names: Vec<&str> = known.iter().map(|(key, ..)| key.as_str()).collect();
+    let map = node.value().as_object().ok_or_else(|| {
+        node.error(format!(
+            "{} was found; a map such as {{min_trades: 30, max_drawdown: 0.2}} was expected",
+            node.value()
+        ))
+    })?;
+    for key in map.keys() {
+        if !names.contains(&key.as_str()) {
+            return Err(node.error(format!(
+                "`{key}` is no constraint; min_ or max_ and a metric was expected{}",
+                suggestion(key, &names)
+            )));
+        }
+    }
+    let mut constraints: Vec<ResultConstraint> = Vec::new();
+    for (key, bound, metric) in &known {
+        let Some(limit) = node.get(key) else {
+            continue;
+        };
+        let limit = limit.number("a number", |_| true)?;
+        if constraints
+            .iter()
+            .any(|other| other.metric == *metric && other.bound == *bound)
+        {
+            return Err(node.error(format!("{metric} is bounded twice; remove `{key}`")));
+        }
+        constraints.push(ResultConstraint {
+            metric: (*metric).to_owned(),
+            bound: *bound,
+            limit,
+        });
+    }
+    for least in &constraints {
+        let is_above = |most: &ResultConstraint| {
+            most.metric == least.metric && most.bound == Bound::AtMost && most.limit < least.limit
+        };
+        if least.bound == Bound::AtLeast
+            && let Some(most) = constraints.iter().find(|most| is_above(most))
+        {
+            return Err(node.error(format!("nothing meets both {least} and {most}")));
+        }
+    }
+    Ok(constraints)
+}
+
+/// Every key of `result_constraints`, with what it bounds.
+fn keys() -> Vec<(String, Bound, &'static str)> {
+    let metrics = Metrics::OBJECTIVES
+        .into_iter()
+        .map(|metric| (metric, metric));
+    metrics
+        .chain(ALIASES)
+        .flat_map(|(name, metric)| {
+            [
+                (format!("min_{name}"), Bound::AtLeast, metric),
+                (format!("max_{name}"), Bound::AtMost, metric),
+            ]
+        })
+        .collect()
+}
