@@ -4,13 +4,17 @@
 //! 0       header, 4096 bytes
 //! 4096    manifest, padded to a multiple of 4096
 //! -       slots, SLOT_BYTES each, one per container of the file's fixed range
+//! -       seal, 4096 bytes
 //! -       chunks: header of 64 bytes, then frames (or the text of a failure)
 //! ```
 //! A slot with a valid checksum is the commit of its container: chunks that no slot leads to belong
-//! to a container that was not finished.
+//! to a container that was not finished. A valid seal says that nothing was written after it, and
+//! names every committed container. Every checksum but the header's own begins from the header's
+//! ([`ArchiveHeader::seed`]), and a chunk names its own offset: a part of another file, or one that
+//! was put in another place, is not taken for this one.
 
 use crate::result::ResultRecord;
-use crate::segment::number_at;
+use crate::segment::{frame_sequence, number_at, parse_commit};
 
 /// First bytes of an archive.
 pub const MAGIC: [u8; 8] = *b"\x89ADA\r\n\x1a\n";
@@ -22,8 +26,14 @@ pub const HEADER_BYTES: usize = 4096;
 pub const CONTAINERS_PER_ARCHIVE: u64 = 4096;
 /// Size of a slot.
 pub const SLOT_BYTES: usize = ResultRecord::BYTES + 56;
+/// Size of the seal.
+pub const SEAL_BYTES: usize = 4096;
 /// Size of a chunk's header.
 pub const CHUNK_HEADER_BYTES: usize = 64;
+/// The most bytes that follow a chunk's header: what a reader needs in memory at once.
+pub const CHUNK_PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// Kinds of chunk that a slot can lead to.
+pub const CHUNK_KINDS: usize = 4;
 
 /// Name of the archive file of this range.
 pub fn file_name(range: u64) -> String {
@@ -37,17 +47,43 @@ pub struct ArchiveHeader {
     pub range: u64,
     /// Size of the manifest.
     pub manifest_bytes: u32,
+    /// CRC-32C of the manifest.
+    pub manifest_crc: u32,
 }
 
 impl ArchiveHeader {
+    /// The header of the archive of this range.
+    pub fn new(range: u64, manifest: &[u8]) -> ArchiveHeader {
+        ArchiveHeader {
+            range,
+            manifest_bytes: manifest.len() as u32,
+            manifest_crc: crc32c::crc32c(manifest),
+        }
+    }
+
     /// Where the first slot lies.
     pub const fn slots_offset(&self) -> u64 {
         HEADER_BYTES as u64 + (self.manifest_bytes as u64).next_multiple_of(4096)
     }
 
+    /// Where the slot of a container of this range lies.
+    pub const fn slot_offset(&self, container: u64) -> u64 {
+        self.slots_offset() + container % CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64
+    }
+
+    /// Where the seal lies.
+    pub const fn seal_offset(&self) -> u64 {
+        self.slots_offset() + CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64
+    }
+
     /// Where the first chunk lies.
     pub const fn chunks_offset(&self) -> u64 {
-        self.slots_offset() + CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64
+        self.seal_offset() + SEAL_BYTES as u64
+    }
+
+    /// What every other checksum of the file begins from: the header's own.
+    pub fn seed(&self) -> u32 {
+        number_at::<4>(&self.encode(), HEADER_BYTES - 4) as u32
     }
 
     /// The header's bytes.
@@ -57,8 +93,9 @@ impl ArchiveHeader {
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.manifest_bytes.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.range.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..24]);
-        bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.manifest_crc.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..HEADER_BYTES - 4]);
+        bytes[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -73,12 +110,15 @@ impl ArchiveHeader {
                 "version {version} of the archive format; this program reads {VERSION}"
             ));
         }
-        if number_at::<4>(bytes, 24) as u32 != crc32c::crc32c(&bytes[..24]) {
+        if number_at::<4>(bytes, HEADER_BYTES - 4) as u32
+            != crc32c::crc32c(&bytes[..HEADER_BYTES - 4])
+        {
             return Err("the header's checksum does not match".to_owned());
         }
         Ok(ArchiveHeader {
             range: number_at::<8>(bytes, 16),
             manifest_bytes: number_at::<4>(bytes, 12) as u32,
+            manifest_crc: number_at::<4>(bytes, 24) as u32,
         })
     }
 }
@@ -93,11 +133,23 @@ pub enum ChunkKind {
     Trades = 2,
     /// Why the container failed, as UTF-8.
     Failure = 3,
+    /// What a recovery could not save, as UTF-8: the file that it was made from had lost it.
+    Loss = 4,
 }
 
 impl ChunkKind {
     /// Every kind.
-    pub const ALL: [ChunkKind; 3] = [ChunkKind::Trace, ChunkKind::Trades, ChunkKind::Failure];
+    pub const ALL: [ChunkKind; CHUNK_KINDS] = [
+        ChunkKind::Trace,
+        ChunkKind::Trades,
+        ChunkKind::Failure,
+        ChunkKind::Loss,
+    ];
+
+    /// Whether it holds frames.
+    pub const fn has_frames(self) -> bool {
+        matches!(self, ChunkKind::Trace | ChunkKind::Trades)
+    }
 }
 
 /// A chunk's header.
@@ -107,46 +159,105 @@ pub struct ChunkHeader {
     pub kind: ChunkKind,
     /// Index of the container.
     pub container: u64,
-    /// Size of what follows the header.
-    pub bytes: u32,
+    /// Where the chunk lies in the file.
+    pub offset: u64,
     /// Where the chunk before it of the same container and kind lies; 0 for none.
     pub previous: u64,
+    /// Size of what follows the header.
+    pub bytes: u32,
+    /// Frames in it; 0 for text.
+    pub frames: u32,
+    /// Sequence of the first frame; 0 for text.
+    pub first_sequence: u64,
+    /// Sequence of the last frame; 0 for text.
+    pub last_sequence: u64,
+    /// Checksum of what follows the header.
+    pub payload_crc: u32,
 }
 
 impl ChunkHeader {
-    /// The header's bytes, checksum over itself and the payload included.
-    pub fn encode(&self, payload: &[u8]) -> [u8; CHUNK_HEADER_BYTES] {
+    /// The header of a chunk with this payload, which the writer puts at `offset`.
+    pub fn new(
+        seed: u32,
+        kind: ChunkKind,
+        container: u64,
+        offset: u64,
+        previous: u64,
+        payload: &[u8],
+    ) -> ChunkHeader {
+        let (mut frames, mut first, mut last, mut at) = (0, 0, 0, 0);
+        while kind.has_frames() && at < payload.len() {
+            let (_, _, bytes) = parse_commit(number_at::<8>(payload, at))
+                .expect("a chunk is made of frames that a ring wrote");
+            last = frame_sequence(&payload[at..]);
+            if frames == 0 {
+                first = last;
+            }
+            frames += 1;
+            at += bytes;
+        }
+        ChunkHeader {
+            kind,
+            container,
+            offset,
+            previous,
+            bytes: payload.len() as u32,
+            frames,
+            first_sequence: first,
+            last_sequence: last,
+            payload_crc: crc32c::crc32c_append(seed, payload),
+        }
+    }
+
+    /// The header's bytes.
+    pub fn encode(&self, seed: u32) -> [u8; CHUNK_HEADER_BYTES] {
         let mut bytes = [0; CHUNK_HEADER_BYTES];
         bytes[..4].copy_from_slice(b"CHNK");
         bytes[4] = self.kind as u8;
         bytes[8..16].copy_from_slice(&self.container.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.bytes.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.offset.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.previous.to_le_bytes());
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..32]), payload);
-        bytes[32..36].copy_from_slice(&crc.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.bytes.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.frames.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.first_sequence.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.last_sequence.to_le_bytes());
+        bytes[56..60].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let crc = crc32c::crc32c_append(seed, &bytes[..60]);
+        bytes[60..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    /// Reads a header and its checksum, which is to be compared by [`ChunkHeader::is_intact`].
-    pub fn decode(bytes: &[u8]) -> Option<ChunkHeader> {
-        if bytes.len() < CHUNK_HEADER_BYTES || &bytes[..4] != b"CHNK" {
+    /// Reads the header of the chunk at `offset`; `None` where no whole one of this file and place
+    /// is there. What follows it is to be compared by [`ChunkHeader::is_intact`].
+    pub fn decode(bytes: &[u8], seed: u32, offset: u64) -> Option<ChunkHeader> {
+        if bytes.len() < CHUNK_HEADER_BYTES
+            || &bytes[..4] != b"CHNK"
+            || number_at::<4>(bytes, 60) as u32 != crc32c::crc32c_append(seed, &bytes[..60])
+        {
             return None;
         }
         let kind = ChunkKind::ALL
             .into_iter()
             .find(|kind| *kind as u8 == bytes[4])?;
-        Some(ChunkHeader {
+        let header = ChunkHeader {
             kind,
             container: number_at::<8>(bytes, 8),
-            bytes: number_at::<4>(bytes, 16) as u32,
+            offset: number_at::<8>(bytes, 16),
             previous: number_at::<8>(bytes, 24),
-        })
+            bytes: number_at::<4>(bytes, 32) as u32,
+            frames: number_at::<4>(bytes, 36) as u32,
+            first_sequence: number_at::<8>(bytes, 40),
+            last_sequence: number_at::<8>(bytes, 48),
+            payload_crc: number_at::<4>(bytes, 56) as u32,
+        };
+        (header.offset == offset && header.bytes as usize <= CHUNK_PAYLOAD_BYTES_MAX)
+            .then_some(header)
     }
 
-    /// Whether header and payload are as they were written.
-    pub fn is_intact(header: &[u8], payload: &[u8]) -> bool {
-        number_at::<4>(header, 32) as u32
-            == crc32c::crc32c_append(crc32c::crc32c(&header[..32]), payload)
+    /// Whether the payload is as it was written.
+    pub fn is_intact(&self, seed: u32, payload: &[u8]) -> bool {
+        payload.len() == self.bytes as usize
+            && self.payload_crc == crc32c::crc32c_append(seed, payload)
     }
 
     /// Bytes from this chunk to the next.
@@ -155,18 +266,41 @@ impl ChunkHeader {
     }
 }
 
+/// Frames cut where a chunk has room for no more.
+///
+/// Shape: whole frames each; their sum is `frames`.
+pub fn chunk_payloads(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if frames.is_empty() {
+            return None;
+        }
+        let mut at = 0;
+        while at < frames.len() {
+            let (_, _, bytes) = parse_commit(number_at::<8>(frames, at))
+                .expect("a chunk is made of frames that a ring wrote");
+            if at + bytes > CHUNK_PAYLOAD_BYTES_MAX {
+                break;
+            }
+            at += bytes;
+        }
+        let (payload, rest) = frames.split_at(at);
+        frames = rest;
+        Some(payload)
+    })
+}
+
 /// A committed container.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
     /// Its result.
     pub record: ResultRecord,
     /// Where the last chunk of each kind lies, by [`ChunkKind::ALL`]; 0 for none.
-    pub last_chunk: [u64; 3],
+    pub last_chunk: [u64; CHUNK_KINDS],
 }
 
 impl Slot {
     /// The slot's bytes.
-    pub fn encode(&self) -> [u8; SLOT_BYTES] {
+    pub fn encode(&self, seed: u32) -> [u8; SLOT_BYTES] {
         #[repr(align(16))]
         struct Aligned([u8; SLOT_BYTES]);
         let mut bytes = Aligned([0; SLOT_BYTES]);
@@ -176,13 +310,14 @@ impl Slot {
             bytes.0[at..at + 8].copy_from_slice(&offset.to_le_bytes());
         }
         bytes.0[SLOT_BYTES - 8..SLOT_BYTES - 4].copy_from_slice(b"SLOT");
-        let crc = crc32c::crc32c(&bytes.0[..SLOT_BYTES - 4]);
+        let crc = crc32c::crc32c_append(seed, &bytes.0[..SLOT_BYTES - 4]);
         bytes.0[SLOT_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         bytes.0
     }
 
-    /// The committed container, or `None` where the slot is empty or torn.
-    pub fn decode(bytes: &[u8]) -> Option<Slot> {
+    /// The committed container, or `None` where the slot is empty, torn or of another file. Whose
+    /// slot it is must be compared with its place.
+    pub fn decode(bytes: &[u8], seed: u32) -> Option<Slot> {
         #[repr(align(16))]
         struct Aligned([u8; SLOT_BYTES]);
         let mut aligned = Aligned([0; SLOT_BYTES]);
@@ -190,12 +325,70 @@ impl Slot {
         let bytes = &aligned.0;
         if &bytes[SLOT_BYTES - 8..SLOT_BYTES - 4] != b"SLOT"
             || number_at::<4>(bytes, SLOT_BYTES - 4) as u32
-                != crc32c::crc32c(&bytes[..SLOT_BYTES - 4])
+                != crc32c::crc32c_append(seed, &bytes[..SLOT_BYTES - 4])
         {
             return None;
         }
         let record = ResultRecord::read(&bytes[..ResultRecord::BYTES]).ok()?;
-        let last_chunk = [0, 1, 2].map(|at| number_at::<8>(bytes, ResultRecord::BYTES + 8 * at));
+        let mut last_chunk = [0; CHUNK_KINDS];
+        for (at, offset) in last_chunk.iter_mut().enumerate() {
+            *offset = number_at::<8>(bytes, ResultRecord::BYTES + 8 * at);
+        }
         Some(Slot { record, last_chunk })
+    }
+}
+
+/// What a file says when nothing more will be written into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seal {
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// One bit per container of the range, the first one lowest: whether it is committed.
+    pub committed: [u64; CONTAINERS_PER_ARCHIVE as usize / 64],
+}
+
+impl Seal {
+    /// Whether the container of this index (in the phase or in the range) is committed.
+    pub const fn has(&self, container: u64) -> bool {
+        let within = container % CONTAINERS_PER_ARCHIVE;
+        self.committed[(within / 64) as usize] >> (within % 64) & 1 == 1
+    }
+
+    /// Notes that the container is committed.
+    pub const fn add(&mut self, container: u64) {
+        let within = container % CONTAINERS_PER_ARCHIVE;
+        self.committed[(within / 64) as usize] |= 1 << (within % 64);
+    }
+
+    /// The seal's bytes.
+    pub fn encode(&self, seed: u32) -> [u8; SEAL_BYTES] {
+        let mut bytes = [0; SEAL_BYTES];
+        bytes[..4].copy_from_slice(b"SEAL");
+        bytes[8..16].copy_from_slice(&self.file_bytes.to_le_bytes());
+        for (at, word) in self.committed.iter().enumerate() {
+            bytes[64 + 8 * at..72 + 8 * at].copy_from_slice(&word.to_le_bytes());
+        }
+        let crc = crc32c::crc32c_append(seed, &bytes[..SEAL_BYTES - 4]);
+        bytes[SEAL_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// The seal, or `None` where there is no whole one of this file.
+    pub fn decode(bytes: &[u8], seed: u32) -> Option<Seal> {
+        if bytes.len() < SEAL_BYTES
+            || &bytes[..4] != b"SEAL"
+            || number_at::<4>(bytes, SEAL_BYTES - 4) as u32
+                != crc32c::crc32c_append(seed, &bytes[..SEAL_BYTES - 4])
+        {
+            return None;
+        }
+        let mut committed = [0; CONTAINERS_PER_ARCHIVE as usize / 64];
+        for (at, word) in committed.iter_mut().enumerate() {
+            *word = number_at::<8>(bytes, 64 + 8 * at);
+        }
+        Some(Seal {
+            file_bytes: number_at::<8>(bytes, 8),
+            committed,
+        })
     }
 }

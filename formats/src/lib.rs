@@ -14,5 +14,6 @@ pub mod report;
 pub mod result;
 pub mod segment;
 pub mod units;
+pub mod vocabulary;
 
 pub use error::Error;

@@ -143,6 +143,8 @@ pub struct PoolHeader {
     pub segments: u32,
     /// Size of the manifest.
     pub manifest_bytes: u32,
+    /// CRC-32C of the manifest.
+    pub manifest_crc: u32,
 }
 
 impl PoolHeader {
@@ -177,15 +179,21 @@ impl PoolHeader {
             self.segment_bytes,
             self.segments,
             self.manifest_bytes,
+            self.manifest_crc,
         ]
         .into_iter()
         .enumerate()
         {
             bytes[12 + 4 * at..16 + 4 * at].copy_from_slice(&value.to_le_bytes());
         }
-        let crc = crc32c::crc32c(&bytes[..28]);
-        bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..POOL_HEADER_BYTES - 4]);
+        bytes[POOL_HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         bytes
+    }
+
+    /// What the checksums of the descriptors begin from: the header's own.
+    pub fn seed(&self) -> u32 {
+        number_at::<4>(&self.encode(), POOL_HEADER_BYTES - 4) as u32
     }
 
     /// Reads a header; the error says what is wrong with it.
@@ -200,7 +208,7 @@ impl PoolHeader {
                 number(8)
             ));
         }
-        if number(28) != crc32c::crc32c(&bytes[..28]) {
+        if number(POOL_HEADER_BYTES - 4) != crc32c::crc32c(&bytes[..POOL_HEADER_BYTES - 4]) {
             return Err("the header's checksum does not match".to_owned());
         }
         Ok(PoolHeader {
@@ -208,6 +216,7 @@ impl PoolHeader {
             segment_bytes: number(16),
             segments: number(20),
             manifest_bytes: number(24),
+            manifest_crc: number(28),
         })
     }
 }
@@ -224,22 +233,26 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// A slot's bytes.
-    pub fn encode(&self) -> [u8; DESCRIPTOR_BYTES] {
+    /// A slot's bytes. `seed` is [`PoolHeader::seed`].
+    pub fn encode(&self, seed: u32, segment: u32) -> [u8; DESCRIPTOR_BYTES] {
         let mut bytes = [0; DESCRIPTOR_BYTES];
         bytes[..4].copy_from_slice(&self.generation.to_le_bytes());
         bytes[4] = u8::from(self.owned);
         bytes[8..16].copy_from_slice(&self.owner.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..16]);
-        bytes[16..20].copy_from_slice(&crc.to_le_bytes());
+        bytes[16..20].copy_from_slice(&segment.to_le_bytes());
+        let crc = crc32c::crc32c_append(seed, &bytes[..20]);
+        bytes[20..24].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    /// The newest valid one of the two slots.
-    pub fn newest(slots: &[u8]) -> Option<Descriptor> {
+    /// The newest valid one of the two slots of this segment.
+    pub fn newest(slots: &[u8], seed: u32, segment: u32) -> Option<Descriptor> {
         slots
             .chunks_exact(DESCRIPTOR_BYTES)
-            .filter(|slot| number_at::<4>(slot, 16) as u32 == crc32c::crc32c(&slot[..16]))
+            .filter(|slot| {
+                number_at::<4>(slot, 16) as u32 == segment
+                    && number_at::<4>(slot, 20) as u32 == crc32c::crc32c_append(seed, &slot[..20])
+            })
             .map(|slot| Descriptor {
                 generation: number_at::<4>(slot, 0) as u32,
                 owned: slot[4] != 0,
@@ -297,6 +310,7 @@ mod tests {
             segment_bytes: 1024,
             segments: 4,
             manifest_bytes: 100,
+            manifest_crc: 7,
         };
         let mut bytes = header.encode();
         assert_eq!(PoolHeader::decode(&bytes), Ok(header));
@@ -312,9 +326,11 @@ mod tests {
             owned: false,
             owner: 8,
         };
-        let mut slots = [old.encode(), new.encode()].concat();
-        assert_eq!(Descriptor::newest(&slots), Some(new));
+        let mut slots = [old.encode(9, 3), new.encode(9, 3)].concat();
+        assert_eq!(Descriptor::newest(&slots, 9, 3), Some(new));
+        assert_eq!(Descriptor::newest(&slots, 9, 2), None, "of another segment");
+        assert_eq!(Descriptor::newest(&slots, 8, 3), None, "of another pool");
         slots[DESCRIPTOR_BYTES] ^= 1;
-        assert_eq!(Descriptor::newest(&slots), Some(old));
+        assert_eq!(Descriptor::newest(&slots, 9, 3), Some(old));
     }
 }

@@ -11,6 +11,6 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let _ = segment::PoolHeader::decode(bytes);
     let _ = archive::ArchiveHeader::decode(bytes);
-    let _ = archive::ChunkHeader::decode(bytes);
-    let _ = archive::Slot::decode(bytes);
+    let _ = archive::ChunkHeader::decode(bytes, 0, 0);
+    let _ = archive::Slot::decode(bytes, 0);
 });

@@ -6,8 +6,8 @@
 
 use crate::{Error, Result};
 use admf_formats::archive::{
-    ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
-    HEADER_BYTES, SLOT_BYTES, Slot, file_name,
+    ArchiveHeader, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, HEADER_BYTES,
+    SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
 };
 use admf_formats::manifest::Manifest;
 use admf_formats::result::ResultRecord;
@@ -148,6 +148,7 @@ impl ArchiveWriter {
         let mut files = Files {
             folder: folder.to_path_buf(),
             manifest: manifest.encode(),
+            containers: manifest.containers,
             open: HashMap::new(),
             chains: HashMap::new(),
             out: Vec::new(),
@@ -296,6 +297,7 @@ struct ArchiveFile {
     file: File,
     path: PathBuf,
     header: ArchiveHeader,
+    seed: u32,
     end: u64,
 }
 
@@ -303,10 +305,12 @@ struct ArchiveFile {
 struct Files {
     folder: PathBuf,
     manifest: Vec<u8>,
+    /// Containers of the phase.
+    containers: u64,
     /// One per range of containers: bounded by the sweep's size over [`CONTAINERS_PER_ARCHIVE`].
     open: HashMap<u64, ArchiveFile>,
     /// Last chunk of each kind, for the containers that run now.
-    chains: HashMap<u64, [u64; 3]>,
+    chains: HashMap<u64, [u64; CHUNK_KINDS]>,
     out: Vec<u8>,
     slots: Vec<u8>,
     on_commit: OnCommit,
@@ -323,10 +327,7 @@ impl Files {
                 .truncate(false)
                 .open(&path)
                 .map_err(Error::io("open", &path))?;
-            let header = ArchiveHeader {
-                range,
-                manifest_bytes: self.manifest.len() as u32,
-            };
+            let header = ArchiveHeader::new(range, &self.manifest);
             let length = file.metadata().map_err(Error::io("inspect", &path))?.len();
             if length <= header.chunks_offset() {
                 // New, or killed before its first commit.
@@ -334,6 +335,11 @@ impl Files {
                 start.extend_from_slice(&self.manifest);
                 file.write_all_at(&start, 0)
                     .and_then(|()| file.set_len(length.max(header.chunks_offset())))
+                    .map_err(Error::io("write", &path))?;
+            } else {
+                // What is written from now on is not what was sealed.
+                file.write_all_at(&[0; SEAL_BYTES], header.seal_offset())
+                    .and_then(|()| file.sync_data())
                     .map_err(Error::io("write", &path))?;
             }
             let end = length.max(header.chunks_offset()).next_multiple_of(16);
@@ -343,6 +349,7 @@ impl Files {
                     file,
                     path,
                     header,
+                    seed: header.seed(),
                     end,
                 },
             );
@@ -355,7 +362,7 @@ impl Files {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let file = self.file(container / CONTAINERS_PER_ARCHIVE)?;
-        push_chunk(&mut out, file.end, &mut chain, container, kind, payload);
+        file.push_chunks(&mut out, &mut chain, container, kind, payload);
         file.file
             .write_all_at(&out, file.end)
             .map_err(Error::io("write", &file.path))?;
@@ -383,7 +390,7 @@ impl Files {
             rest = others;
             out.clear();
             slots.clear();
-            let mut chains: Vec<[u64; 3]> = Vec::with_capacity(count);
+            let mut chains: Vec<[u64; CHUNK_KINDS]> = Vec::with_capacity(count);
             for (record, ..) in records {
                 chains.push(self.chains.remove(&record.index).unwrap_or_default());
             }
@@ -391,33 +398,17 @@ impl Files {
             for ((record, bytes, failure), chain) in records.iter().zip(&mut chains) {
                 let (own, others) = frames.split_at(*bytes);
                 frames = others;
-                if !own.is_empty() {
-                    push_chunk(
-                        &mut out,
-                        file.end,
-                        chain,
-                        record.index,
-                        ChunkKind::Trace,
-                        own,
-                    );
-                }
+                file.push_chunks(&mut out, chain, record.index, ChunkKind::Trace, own);
                 if let Some(text) = failure {
                     let text = &text.as_bytes()[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
-                    push_chunk(
-                        &mut out,
-                        file.end,
-                        chain,
-                        record.index,
-                        ChunkKind::Failure,
-                        text,
-                    );
+                    file.push_chunk(&mut out, chain, record.index, ChunkKind::Failure, text);
                 }
                 slots.extend_from_slice(
                     &Slot {
                         record: *record,
                         last_chunk: *chain,
                     }
-                    .encode(),
+                    .encode(file.seed),
                 );
             }
             file.file
@@ -432,8 +423,7 @@ impl Files {
                     .zip(start..)
                     .take_while(|((record, ..), index)| record.index == *index)
                     .count();
-                let offset =
-                    file.header.slots_offset() + start % CONTAINERS_PER_ARCHIVE * SLOT_BYTES as u64;
+                let offset = file.header.slot_offset(start);
                 file.file
                     .write_all_at(&slots[done * SLOT_BYTES..(done + run) * SLOT_BYTES], offset)
                     .map_err(Error::io("write", &file.path))?;
@@ -447,38 +437,84 @@ impl Files {
         Ok(())
     }
 
-    fn sync(&self) -> Result<()> {
-        for file in self.open.values() {
-            file.file
-                .sync_data()
-                .map_err(Error::io("sync", &file.path))?;
+    /// Seals every archive of the phase, also those that an earlier run had finished.
+    fn sync(&mut self) -> Result<()> {
+        for range in 0..self.containers.div_ceil(CONTAINERS_PER_ARCHIVE) {
+            match self.open.get(&range) {
+                Some(file) => file.seal()?,
+                None => {
+                    let path = self.folder.join(file_name(range));
+                    if path.is_file() && !is_sealed(&path, range, &self.manifest)? {
+                        self.file(range)?.seal()?;
+                    }
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// Appends a chunk to `out`, which will be written at `end`.
-fn push_chunk(
-    out: &mut Vec<u8>,
-    end: u64,
-    chain: &mut [u64; 3],
-    container: u64,
-    kind: ChunkKind,
-    payload: &[u8],
-) {
-    let last = &mut chain[kind as usize - 1];
-    let header = ChunkHeader {
-        kind,
-        container,
-        bytes: payload.len() as u32,
-        previous: *last,
-    };
-    *last = end + out.len() as u64;
-    out.extend_from_slice(&header.encode(payload));
-    out.extend_from_slice(payload);
-    out.resize(out.len().next_multiple_of(16), 0);
-    debug_assert_eq!(header.stride() % 16, 0);
-    debug_assert!(CHUNK_HEADER_BYTES.is_multiple_of(16) && HEADER_BYTES.is_multiple_of(16));
+/// Whether the archive has a seal.
+fn is_sealed(path: &Path, range: u64, manifest: &[u8]) -> Result<bool> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let header = ArchiveHeader::new(range, manifest);
+    let mut bytes = [0; SEAL_BYTES];
+    let is_read = file.read_exact_at(&mut bytes, header.seal_offset()).is_ok();
+    Ok(is_read && Seal::decode(&bytes, header.seed()).is_some())
+}
+
+impl ArchiveFile {
+    /// Writes the seal when everything that it speaks of is on the disk.
+    fn seal(&self) -> Result<()> {
+        let mut seal = Seal {
+            file_bytes: self.end,
+            committed: [0; _],
+        };
+        each_slot(&self.file, &self.path, &self.header, |slot| {
+            seal.add(slot.record.index);
+            Ok(())
+        })?;
+        self.file
+            .set_len(self.end)
+            .and_then(|()| self.file.sync_data())
+            .and_then(|()| {
+                let bytes = seal.encode(self.seed);
+                self.file.write_all_at(&bytes, self.header.seal_offset())
+            })
+            .and_then(|()| self.file.sync_data())
+            .map_err(Error::io("seal", &self.path))
+    }
+
+    /// Appends frames to `out`, which will be written at the end, as chunks.
+    fn push_chunks(
+        &self,
+        out: &mut Vec<u8>,
+        chain: &mut [u64; CHUNK_KINDS],
+        container: u64,
+        kind: ChunkKind,
+        frames: &[u8],
+    ) {
+        for payload in chunk_payloads(frames) {
+            self.push_chunk(out, chain, container, kind, payload);
+        }
+    }
+
+    fn push_chunk(
+        &self,
+        out: &mut Vec<u8>,
+        chain: &mut [u64; CHUNK_KINDS],
+        container: u64,
+        kind: ChunkKind,
+        payload: &[u8],
+    ) {
+        let last = &mut chain[kind as usize - 1];
+        let offset = self.end + out.len() as u64;
+        let header = ChunkHeader::new(self.seed, kind, container, offset, *last, payload);
+        *last = offset;
+        out.extend_from_slice(&header.encode(self.seed));
+        out.extend_from_slice(payload);
+        out.resize(out.len().next_multiple_of(16), 0);
+    }
 }
 
 /// Calls `each` with every committed slot of a phase, in order of index.
@@ -487,8 +523,6 @@ pub fn scan_records(
     containers: u64,
     mut each: impl FnMut(&Slot) -> Result<()>,
 ) -> Result<()> {
-    const SLOTS: u64 = 64;
-    let mut buffer = vec![0; SLOTS as usize * SLOT_BYTES];
     for range in 0..containers.div_ceil(CONTAINERS_PER_ARCHIVE) {
         let path = folder.join(file_name(range));
         if !path.is_file() {
@@ -503,12 +537,32 @@ pub fn scan_records(
         let Ok(header) = ArchiveHeader::decode(&bytes) else {
             continue;
         };
-        for first in (0..CONTAINERS_PER_ARCHIVE).step_by(SLOTS as usize) {
-            let offset = header.slots_offset() + first * SLOT_BYTES as u64;
-            if file.read_exact_at(&mut buffer, offset).is_err() {
-                break;
-            }
-            for slot in buffer.chunks_exact(SLOT_BYTES).filter_map(Slot::decode) {
+        each_slot(&file, &path, &header, &mut each)?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with every committed slot of one archive, in order of index.
+fn each_slot(
+    file: &File,
+    path: &Path,
+    header: &ArchiveHeader,
+    mut each: impl FnMut(&Slot) -> Result<()>,
+) -> Result<()> {
+    const SLOTS: u64 = 64;
+    let seed = header.seed();
+    let mut buffer = vec![0; SLOTS as usize * SLOT_BYTES];
+    for first in (0..CONTAINERS_PER_ARCHIVE).step_by(SLOTS as usize) {
+        match file.read_exact_at(&mut buffer, header.slot_offset(first)) {
+            Ok(()) => {}
+            // A file that ends here was killed before it had its size.
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(Error::io("read", path)(error)),
+        }
+        let index = header.range * CONTAINERS_PER_ARCHIVE + first;
+        for (index, bytes) in (index..).zip(buffer.chunks_exact(SLOT_BYTES)) {
+            if let Some(slot) = Slot::decode(bytes, seed).filter(|slot| slot.record.index == index)
+            {
                 each(&slot)?;
             }
         }

@@ -15,6 +15,8 @@ pub struct Pool {
     map: Map,
     path: PathBuf,
     header: PoolHeader,
+    /// [`PoolHeader::seed`].
+    seed: u32,
     generations: Vec<u32>,
     free: Vec<u32>,
 }
@@ -36,6 +38,7 @@ impl Pool {
             segment_bytes,
             segments,
             manifest_bytes: manifest.len() as u32,
+            manifest_crc: crc32c::crc32c(&manifest),
         };
         let mut map = Map::create(path, header.file_bytes())?;
         map.bytes_mut(header.manifest_offset(), manifest.len())
@@ -46,6 +49,7 @@ impl Pool {
             map,
             path: path.to_path_buf(),
             header,
+            seed: header.seed(),
             generations: vec![0; segments as usize],
             free: (0..segments).rev().collect(),
         })
@@ -100,7 +104,7 @@ impl Pool {
             owned,
             owner,
         }
-        .encode();
+        .encode(self.seed, segment);
         self.map
             .bytes_mut(slot, DESCRIPTOR_BYTES)
             .copy_from_slice(&bytes);

@@ -74,12 +74,21 @@ impl Source {
             .map_err(|error| self.damaged(offset, format!("cannot read {bytes} bytes: {error}")))?;
         Ok(buffer)
     }
+
+    fn manifest(&self, offset: u64, bytes: u32, crc: u32) -> Result<Manifest> {
+        let bytes = self.read(offset, u64::from(bytes))?;
+        if crc32c::crc32c(&bytes) != crc {
+            return Err(self.damaged(offset, "the manifest's checksum does not match"));
+        }
+        Manifest::decode(&bytes).map_err(|message| self.damaged(offset, message))
+    }
 }
 
 /// Reads an archive.
 pub struct ArchiveReader {
     source: Source,
     header: ArchiveHeader,
+    seed: u32,
     /// What the file says of itself.
     pub manifest: Manifest,
 }
@@ -91,11 +100,11 @@ impl ArchiveReader {
         let bytes = source.read(0, archive::HEADER_BYTES as u64)?;
         let header = ArchiveHeader::decode(&bytes).map_err(|message| source.damaged(0, message))?;
         let offset = archive::HEADER_BYTES as u64;
-        let manifest = Manifest::decode(&source.read(offset, u64::from(header.manifest_bytes))?)
-            .map_err(|message| source.damaged(offset, message))?;
+        let manifest = source.manifest(offset, header.manifest_bytes, header.manifest_crc)?;
         Ok(ArchiveReader {
             source,
             header,
+            seed: header.seed(),
             manifest,
         })
     }
@@ -111,23 +120,20 @@ impl ArchiveReader {
         if !self.containers().contains(&index) {
             return Ok(None);
         }
-        let within = index % CONTAINERS_PER_ARCHIVE;
-        let bytes = self.source.read(
-            self.header.slots_offset() + within * SLOT_BYTES as u64,
-            SLOT_BYTES as u64,
-        )?;
-        Ok(Slot::decode(&bytes).filter(|slot| slot.record.index == index))
+        let offset = self.header.slot_offset(index);
+        let bytes = self.source.read(offset, SLOT_BYTES as u64)?;
+        Ok(Slot::decode(&bytes, self.seed).filter(|slot| slot.record.index == index))
     }
 
     /// Reads the chunk at `offset`, checked.
     fn chunk(&self, offset: u64) -> Result<(ChunkHeader, Vec<u8>)> {
         let head = self.source.read(offset, CHUNK_HEADER_BYTES as u64)?;
-        let header = ChunkHeader::decode(&head)
+        let header = ChunkHeader::decode(&head, self.seed, offset)
             .ok_or_else(|| self.source.damaged(offset, "no chunk begins here"))?;
         let payload = self
             .source
             .read(offset + CHUNK_HEADER_BYTES as u64, u64::from(header.bytes))?;
-        if !ChunkHeader::is_intact(&head, &payload) {
+        if !header.is_intact(self.seed, &payload) {
             return Err(self
                 .source
                 .damaged(offset, "the chunk's checksum does not match"));
@@ -141,7 +147,7 @@ impl ArchiveReader {
         let mut at = slot.last_chunk[kind as usize - 1];
         while at != 0 {
             let head = self.source.read(at, CHUNK_HEADER_BYTES as u64)?;
-            let header = ChunkHeader::decode(&head)
+            let header = ChunkHeader::decode(&head, self.seed, at)
                 .filter(|header| {
                     header.kind == kind
                         && header.container == slot.record.index
@@ -235,8 +241,7 @@ impl PoolReader {
         let bytes = source.read(0, POOL_HEADER_BYTES as u64)?;
         let header = PoolHeader::decode(&bytes).map_err(|message| source.damaged(0, message))?;
         let offset = header.manifest_offset() as u64;
-        let manifest = Manifest::decode(&source.read(offset, u64::from(header.manifest_bytes))?)
-            .map_err(|message| source.damaged(offset, message))?;
+        let manifest = source.manifest(offset, header.manifest_bytes, header.manifest_crc)?;
         Ok(PoolReader {
             source,
             header,
@@ -247,13 +252,14 @@ impl PoolReader {
     /// Segments that a container owned, with their owner, in order of owner.
     pub fn owned(&self) -> Result<Vec<(u64, u32, u32)>> {
         let mut owned = Vec::new();
+        let seed = self.header.seed();
         for segment in 0..self.header.segments {
             let slots = self.source.read(
                 self.header.descriptor_offset(segment) as u64,
                 2 * DESCRIPTOR_BYTES as u64,
             )?;
             if let Some(descriptor) =
-                Descriptor::newest(&slots).filter(|descriptor| descriptor.owned)
+                Descriptor::newest(&slots, seed, segment).filter(|descriptor| descriptor.owned)
             {
                 owned.push((descriptor.owner, segment, descriptor.generation));
             }

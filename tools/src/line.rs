@@ -1,10 +1,11 @@
 //! One event as JSON.
 
-use admf_formats::event::{AnyPayload, EventKind, ExitReason, OrderStatus, Payload, Reason, Side};
+use admf_formats::event::{AnyPayload, EventKind, Payload};
 use admf_formats::manifest::Manifest;
 use admf_formats::report::container_id;
 use admf_formats::segment::Frame;
 use admf_formats::units::{finite, rfc3339};
+use admf_formats::vocabulary::{code_of, detail_of};
 use serde_json::{Map, Value, json};
 
 /// The event with the names that the manifest gives; `sealed` is false for events of a container
@@ -35,35 +36,10 @@ pub(crate) fn of(manifest: &Manifest, container: u64, frame: &Frame, sealed: boo
 fn payload(kind: EventKind, frame: &Frame) -> Value {
     let mut map = Map::new();
     let stamp = &frame.stamp;
-    let reason = || Reason::from_number(stamp.detail).map(Reason::name);
-    match kind {
-        EventKind::Order => {
-            map.insert(
-                "status".into(),
-                json!(OrderStatus::from_number(stamp.code).map(OrderStatus::name)),
-            );
-            map.insert("reason".into(), json!(reason()));
+    for (names, number) in [(code_of(kind), stamp.code), (detail_of(kind), stamp.detail)] {
+        if let Some((key, names)) = names {
+            map.insert(key.to_owned(), json!(names.name(number)));
         }
-        EventKind::PositionClose => {
-            map.insert(
-                "exit_reason".into(),
-                json!(ExitReason::from_number(stamp.code).map(ExitReason::name)),
-            );
-        }
-        EventKind::RiskBreach | EventKind::Error => {
-            map.insert("reason".into(), json!(reason()));
-        }
-        EventKind::Signal
-        | EventKind::OrderRequest
-        | EventKind::Fill
-        | EventKind::PositionOpen
-        | EventKind::PositionUpdate => {
-            map.insert(
-                "side".into(),
-                json!(Side::from_number(stamp.code).map(Side::name)),
-            );
-        }
-        _ => {}
     }
     // Fields by name, read from the payload's own bytes.
     #[repr(align(16))]
