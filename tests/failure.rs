@@ -67,6 +67,7 @@ fn a_panic_fails_one_container_and_no_other() {
             symbols: &symbols,
             settings: &workflow.settings,
             budget: 64 << 20,
+            shard: None,
             threads: 2,
             pools: root.join("pools"),
             stop: &stop,
@@ -78,6 +79,7 @@ fn a_panic_fails_one_container_and_no_other() {
             config: workflow.settings.clone(),
             data: Vec::new(),
             phases: vec!["sweep".to_owned()],
+            shard: None,
             threads: 2,
             memory_budget: 64 << 20,
         };

@@ -254,6 +254,7 @@ fn a_run_is_described() {
             to: "disk".to_owned(),
             reason: "3 records of 280 bytes do not fit 512 bytes".to_owned(),
         }],
+        shard: None,
         threads: 2,
         memory_budget: 67_108_864,
         started: "2024-04-01T00:00:00Z".to_owned(),

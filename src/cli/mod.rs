@@ -1,10 +1,12 @@
 //! The command line: the only place that prints and picks exit codes.
 
+mod merge;
 mod progress;
 mod run;
 mod show;
 mod verbs;
 
+use crate::sweep::Shard;
 use crate::{Error, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -37,6 +39,24 @@ struct Arguments {
 enum Verb {
     /// Run a workflow; a killed run continues where it stood.
     Run(RunArguments),
+    /// Put the shards of a run together: the same results as of a run that was never split.
+    Merge {
+        /// Results directories of all shards, in any order.
+        #[arg(required = true)]
+        shards: Vec<PathBuf>,
+        /// Results directory to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// Discard what an earlier run or merge of this workflow left there.
+        #[arg(long)]
+        fresh: bool,
+        /// Print nothing but errors.
+        #[arg(long, short)]
+        quiet: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check a workflow file and say what it would do.
     Validate {
         /// Workflow file.
@@ -110,6 +130,9 @@ struct RunArguments {
     /// Worker threads; by default one per core.
     #[arg(long)]
     threads: Option<usize>,
+    /// Run one of n equal parts, as in 2/7, into `<results_dir>.shard_2_of_7`; see `merge`.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Folder that holds results directories.
     #[arg(long, default_value = "results")]
     results_root: PathBuf,
@@ -132,6 +155,13 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.verb {
         Verb::Run(run) => run::run(&run),
+        Verb::Merge {
+            shards,
+            out,
+            fresh,
+            quiet,
+            json,
+        } => merge::merge(&shards, &out, fresh, quiet, json),
         Verb::Validate { file } => verbs::validate(&file),
         Verb::Plan(run) => run::plan(&run),
         Verb::Import {

@@ -8,10 +8,13 @@ use crate::segment::retention::RetentionPolicy;
 use crate::sequencer::{
     Candidates, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, plan_phase, run_phase,
 };
+use crate::sweep::Shard;
 use crate::workflow::{self, Workflow};
 use crate::{Error, Result, strategy};
 use admf_formats::event::EventSet;
-use admf_formats::report::{ContainerReport, RunData, RunStatus, container_index, to_json_bytes};
+use admf_formats::report::{
+    ContainerReport, RunData, RunShard, RunStatus, container_index, to_json_bytes,
+};
 use admf_formats::result::ResultRecord;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,7 +36,31 @@ fn load(arguments: &RunArguments) -> Result<Workflow> {
             })?;
         workflow.memory_budget = size.as_u64();
     }
+    if let Some(shard) = arguments.shard {
+        check_shard(&workflow)?;
+        let name = format!(".shard_{}_of_{}", shard.number(), shard.count());
+        workflow.results_dir.push_str(&name);
+    }
     Ok(workflow)
+}
+
+/// Refuses to split what cannot be merged.
+fn check_shard(workflow: &Workflow) -> Result<()> {
+    let own = |phase: &&Phase| phase.candidates == Candidates::Space;
+    match workflow
+        .phases
+        .iter()
+        .filter(own)
+        .find(|phase| phase.results_storage == ResultsStorage::Memory)
+    {
+        Some(phase) => Err(Error::Usage {
+            message: format!(
+                "--shard: phase {} keeps its results in memory, so there is nothing to merge; set results_storage: disk",
+                phase.name
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn open_symbols(workflow: &Workflow, root: &Path) -> Result<Vec<Symbol>> {
@@ -113,16 +140,23 @@ struct Prepared {
     workflow: Workflow,
     symbols: Vec<Symbol>,
     threads: u64,
+    shard: Option<Shard>,
     stop: Arc<AtomicBool>,
     finished: AtomicU64,
 }
 
 impl Prepared {
-    fn new(workflow: Workflow, root: &Path, wanted: Option<usize>) -> Result<Prepared> {
+    fn new(
+        workflow: Workflow,
+        root: &Path,
+        wanted: Option<usize>,
+        shard: Option<Shard>,
+    ) -> Result<Prepared> {
         let symbols = open_symbols(&workflow, root)?;
         Ok(Prepared {
             symbols,
             threads: threads(wanted)?,
+            shard,
             stop: stop_flag()?,
             finished: AtomicU64::new(0),
             workflow,
@@ -143,14 +177,19 @@ impl Prepared {
             pools,
             stop: &self.stop,
             finished: &self.finished,
+            shard: self.shard,
         })
+    }
+
+    /// The phases that run: of a shard those that need nothing of other shards.
+    fn phases(&self) -> impl Iterator<Item = &Phase> {
+        let runs = |phase: &&Phase| self.shard.is_none() || phase.candidates == Candidates::Space;
+        self.workflow.phases.iter().filter(runs)
     }
 
     /// The plan of every phase; the whole run is refused where one does not fit.
     fn plans<'a>(&'a self, settings: &'a RunSettings<'a>) -> Result<Vec<PhaseRun<'a>>> {
-        self.workflow
-            .phases
-            .iter()
+        self.phases()
             .map(|phase| plan_phase(settings, phase, &stand_ins(&self.workflow, phase)))
             .collect()
     }
@@ -159,7 +198,12 @@ impl Prepared {
 pub(super) fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let workflow = load(arguments)?;
     let directory = arguments.results_root.join(&workflow.results_dir);
-    let prepared = Prepared::new(workflow, &arguments.results_root, arguments.threads)?;
+    let prepared = Prepared::new(
+        workflow,
+        &arguments.results_root,
+        arguments.threads,
+        arguments.shard,
+    )?;
     let settings = prepared.settings(directory.join("pools"))?;
     let plans = prepared.plans(&settings)?;
     if arguments.json {
@@ -176,7 +220,12 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let workflow = load(arguments)?;
     std::fs::create_dir_all(&arguments.results_root)
         .map_err(Error::io("create", &arguments.results_root))?;
-    let prepared = Prepared::new(workflow, &arguments.results_root, arguments.threads)?;
+    let prepared = Prepared::new(
+        workflow,
+        &arguments.results_root,
+        arguments.threads,
+        arguments.shard,
+    )?;
     let workflow = &prepared.workflow;
     let pools = arguments
         .results_root
@@ -194,6 +243,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             .iter()
             .map(|phase| phase.name.clone())
             .collect(),
+        shard: prepared.shard.map(|shard| RunShard {
+            number: shard.number(),
+            count: shard.count(),
+        }),
         threads: prepared.threads,
         memory_budget: workflow.memory_budget,
     };
@@ -214,7 +267,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     }
     let mut chosen: Vec<ResultRecord> = Vec::new();
     let mut aggregates = serde_json::Map::new();
-    for (phase, planned) in workflow.phases.iter().zip(plans) {
+    for (phase, planned) in prepared.phases().zip(plans) {
         let phase_run = match phase.candidates {
             Candidates::Space => planned,
             Candidates::BestOf { .. } => plan_phase(&settings, phase, &chosen)?,
@@ -332,7 +385,7 @@ pub(super) fn replay(
         ),
     })?;
     let root = results.parent().unwrap_or(Path::new("."));
-    let prepared = Prepared::new(workflow, root, Some(1))?;
+    let prepared = Prepared::new(workflow, root, Some(1), None)?;
     for (symbol, data) in prepared.symbols.iter().zip(&report.data) {
         if symbol.bars.digest() != data.digest {
             return Err(Error::Results {

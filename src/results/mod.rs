@@ -13,7 +13,7 @@ pub use aggregate::Aggregator;
 pub use phase::PhaseDir;
 
 use crate::error::{Error, Result};
-use admf_formats::report::{RunData, RunReport, RunStatus, StorageChange, to_json_bytes};
+use admf_formats::report::{RunData, RunReport, RunShard, RunStatus, StorageChange, to_json_bytes};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -59,6 +59,8 @@ pub struct RunPlan {
     pub data: Vec<RunData>,
     /// Names of the phases, one path component each.
     pub phases: Vec<String>,
+    /// The part of its containers that it runs; all without one.
+    pub shard: Option<RunShard>,
     /// Worker threads.
     pub threads: u64,
     /// Memory budget, in bytes.
@@ -261,6 +263,7 @@ fn new_run(plan: RunPlan) -> RunReport {
         data: plan.data,
         phases: plan.phases,
         storage_changes: Vec::new(),
+        shard: plan.shard,
         threads: plan.threads,
         memory_budget: plan.memory_budget,
         started: now(),
@@ -346,6 +349,19 @@ fn refuse_other_run(path: &Path, earlier: &RunReport, run: &RunReport) -> Result
             "the directory holds a run of another configuration: its digest is {}, this one's {}; \
              {advice}",
             earlier.config_digest, run.config_digest
+        );
+        return Err(refused(path, message));
+    }
+    if earlier.shard != run.shard {
+        let name = |shard: Option<RunShard>| {
+            shard.map_or("all containers".to_owned(), |shard| {
+                format!("shard {}/{}", shard.number, shard.count)
+            })
+        };
+        let message = format!(
+            "the directory holds {} of this run, not {}; {advice}",
+            name(earlier.shard),
+            name(run.shard)
         );
         return Err(refused(path, message));
     }

@@ -13,7 +13,8 @@ pub struct PhaseDir {
 }
 
 impl PhaseDir {
-    pub(super) const fn new(path: PathBuf) -> PhaseDir {
+    /// The folder of this path, which need not exist.
+    pub const fn new(path: PathBuf) -> PhaseDir {
         PhaseDir { path }
     }
 

@@ -15,6 +15,7 @@ fn plan(fast: u64) -> RunPlan {
             digest: "aa".to_owned(),
         }],
         phases: vec!["sweep".to_owned()],
+        shard: None,
         threads: 2,
         memory_budget: 1 << 26,
     }

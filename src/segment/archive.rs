@@ -293,12 +293,14 @@ impl ArchiveHandle {
     }
 }
 
-struct ArchiveFile {
-    file: File,
-    path: PathBuf,
-    header: ArchiveHeader,
-    seed: u32,
-    end: u64,
+/// An archive that is being written.
+pub(super) struct ArchiveFile {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) header: ArchiveHeader,
+    pub(super) seed: u32,
+    /// Where the next chunk goes.
+    pub(super) end: u64,
 }
 
 /// The files of a phase, and what was appended for containers that are not finished.
@@ -327,21 +329,26 @@ impl Files {
                 .truncate(false)
                 .open(&path)
                 .map_err(Error::io("open", &path))?;
-            let header = ArchiveHeader::new(range, &self.manifest);
             let length = file.metadata().map_err(Error::io("inspect", &path))?.len();
-            if length <= header.chunks_offset() {
+            let header = match existing_header(&file, range) {
+                Some(header) => {
+                    // What is written from now on is not what was sealed.
+                    file.write_all_at(&[0; SEAL_BYTES], header.seal_offset())
+                        .and_then(|()| file.sync_data())
+                        .map_err(Error::io("write", &path))?;
+                    header
+                }
                 // New, or killed before its first commit.
-                let mut start = header.encode().to_vec();
-                start.extend_from_slice(&self.manifest);
-                file.write_all_at(&start, 0)
-                    .and_then(|()| file.set_len(length.max(header.chunks_offset())))
-                    .map_err(Error::io("write", &path))?;
-            } else {
-                // What is written from now on is not what was sealed.
-                file.write_all_at(&[0; SEAL_BYTES], header.seal_offset())
-                    .and_then(|()| file.sync_data())
-                    .map_err(Error::io("write", &path))?;
-            }
+                None => {
+                    let header = ArchiveHeader::new(range, &self.manifest);
+                    let mut start = header.encode().to_vec();
+                    start.extend_from_slice(&self.manifest);
+                    file.write_all_at(&start, 0)
+                        .and_then(|()| file.set_len(length.max(header.chunks_offset())))
+                        .map_err(Error::io("write", &path))?;
+                    header
+                }
+            };
             let end = length.max(header.chunks_offset()).next_multiple_of(16);
             self.open.insert(
                 range,
@@ -444,7 +451,7 @@ impl Files {
                 Some(file) => file.seal()?,
                 None => {
                     let path = self.folder.join(file_name(range));
-                    if path.is_file() && !is_sealed(&path, range, &self.manifest)? {
+                    if path.is_file() && !is_sealed(&path, range)? {
                         self.file(range)?.seal()?;
                     }
                 }
@@ -454,10 +461,36 @@ impl Files {
     }
 }
 
+/// The header of an archive that an earlier run began, where it has its manifest too.
+///
+/// Every checksum of the file begins from its own header, whose manifest may name other paths than
+/// this run's: a results directory that was moved goes on as it is.
+fn existing_header(file: &File, range: u64) -> Option<ArchiveHeader> {
+    let mut bytes = [0; HEADER_BYTES];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let header = ArchiveHeader::decode(&bytes).ok()?;
+    // A header that names a giant manifest is not ours; the file has at least its size.
+    let fits = file.metadata().ok()?.len() >= header.slots_offset();
+    let mut manifest = vec![
+        0;
+        if fits {
+            header.manifest_bytes as usize
+        } else {
+            0
+        }
+    ];
+    file.read_exact_at(&mut manifest, HEADER_BYTES as u64)
+        .ok()?;
+    let is_whole = fits && crc32c::crc32c(&manifest) == header.manifest_crc;
+    (is_whole && header.range == range).then_some(header)
+}
+
 /// Whether the archive has a seal.
-fn is_sealed(path: &Path, range: u64, manifest: &[u8]) -> Result<bool> {
+fn is_sealed(path: &Path, range: u64) -> Result<bool> {
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let header = ArchiveHeader::new(range, manifest);
+    let Some(header) = existing_header(&file, range) else {
+        return Ok(false);
+    };
     let mut bytes = [0; SEAL_BYTES];
     let is_read = file.read_exact_at(&mut bytes, header.seal_offset()).is_ok();
     Ok(is_read && Seal::decode(&bytes, header.seed()).is_some())
@@ -465,7 +498,7 @@ fn is_sealed(path: &Path, range: u64, manifest: &[u8]) -> Result<bool> {
 
 impl ArchiveFile {
     /// Writes the seal when everything that it speaks of is on the disk.
-    fn seal(&self) -> Result<()> {
+    pub(super) fn seal(&self) -> Result<()> {
         let mut seal = Seal {
             file_bytes: self.end,
             committed: [0; _],
@@ -499,7 +532,7 @@ impl ArchiveFile {
         }
     }
 
-    fn push_chunk(
+    pub(super) fn push_chunk(
         &self,
         out: &mut Vec<u8>,
         chain: &mut [u64; CHUNK_KINDS],

@@ -2,6 +2,7 @@
 
 mod archive;
 mod map;
+mod merge;
 mod pool;
 mod reader;
 pub mod retention;
@@ -13,6 +14,7 @@ mod tests;
 pub use archive::{
     ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, OnCommit, committed, scan_records,
 };
+pub use merge::{ShardArchives, merge_archives};
 pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use ring::{Append, Ring, segments_max};

@@ -126,7 +126,7 @@ impl ArchiveReader {
     }
 
     /// Reads the chunk at `offset`, checked.
-    fn chunk(&self, offset: u64) -> Result<(ChunkHeader, Vec<u8>)> {
+    pub(super) fn chunk(&self, offset: u64) -> Result<(ChunkHeader, Vec<u8>)> {
         let head = self.source.read(offset, CHUNK_HEADER_BYTES as u64)?;
         let header = ChunkHeader::decode(&head, self.seed, offset)
             .ok_or_else(|| self.source.damaged(offset, "no chunk begins here"))?;
@@ -142,7 +142,7 @@ impl ArchiveReader {
     }
 
     /// Offsets of a committed container's chunks of one kind, in order.
-    fn chain(&self, slot: &Slot, kind: ChunkKind) -> Result<Vec<u64>> {
+    pub(super) fn chain(&self, slot: &Slot, kind: ChunkKind) -> Result<Vec<u64>> {
         let mut offsets = Vec::new();
         let mut at = slot.last_chunk[kind as usize - 1];
         while at != 0 {

@@ -1,9 +1,11 @@
 //! Phases and their windows: planned, run, and folded into their aggregate.
 
 mod layout;
+mod merge;
 mod phase;
 mod tile;
 
+pub use merge::merge_phase;
 pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, run_phase};
 
 use crate::container::ContainerRules;
@@ -28,6 +30,30 @@ pub enum ContainerResults {
     Json,
     /// Never; the tools make them from the archive.
     Archive,
+}
+
+/// Containers up to which `auto` writes a JSON each.
+const JSON_CONTAINERS_MAX: u64 = 1000;
+
+impl ContainerResults {
+    /// The word of the workflow, which a phase's summary repeats.
+    pub fn by_name(name: &str) -> Option<ContainerResults> {
+        match name {
+            "auto" => Some(ContainerResults::Auto),
+            "json" => Some(ContainerResults::Json),
+            "archive" => Some(ContainerResults::Archive),
+            _ => None,
+        }
+    }
+
+    /// Whether each of so many containers gets a JSON.
+    pub const fn writes_json(self, containers: u64) -> bool {
+        match self {
+            ContainerResults::Auto => containers <= JSON_CONTAINERS_MAX,
+            ContainerResults::Json => true,
+            ContainerResults::Archive => false,
+        }
+    }
 }
 
 /// What indicators see of the bars before a window.

@@ -2,7 +2,7 @@
 
 use super::layout::{Layout, Sets};
 use super::tile::{Finished, TileRunner, ToArchive};
-use super::{Candidates, ContainerResults, Phase, ResultsStorage, Split, Warmup, Window};
+use super::{Candidates, Phase, ResultsStorage, Split, Warmup, Window};
 use crate::container::Span;
 use crate::market::BarsFile;
 use crate::plan::{self, Part, Plan};
@@ -10,7 +10,7 @@ use crate::results::{Aggregator, PhaseDir};
 use crate::segment::retention::{Backing, RetentionPolicy};
 use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committed, scan_records};
 use crate::strategy::Strategy;
-use crate::sweep::Space;
+use crate::sweep::{Shard, Space};
 use crate::topology::{self, Job, ParameterSet, TileEnd, Worker};
 use crate::tracer::{self, Tracer};
 use crate::{Error, Result};
@@ -21,12 +21,10 @@ use admf_formats::report::{
 };
 use admf_formats::result::ResultRecord;
 use admf_formats::units::rfc3339;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// Containers up to which `auto` writes a JSON each.
-const JSON_CONTAINERS_MAX: u64 = 1000;
 
 /// A symbol with its bars opened.
 pub struct Symbol {
@@ -62,6 +60,8 @@ pub struct RunSettings<'a> {
     pub stop: &'a AtomicBool,
     /// Finished containers of the phase that runs.
     pub finished: &'a AtomicU64,
+    /// The part of the containers that this process runs; all without one.
+    pub shard: Option<Shard>,
 }
 
 /// A phase with its candidates, before or while it runs.
@@ -179,7 +179,8 @@ pub fn plan_phase<'a>(
     }
     let (cap, workers, parts) = fitted?;
     let layout = Layout::new(&run.sets, cap);
-    let containers = run.sets.len();
+    let own = run.own();
+    let containers = own.end - own.start;
     let (tiles, tile_sets) = (layout.tiles(), layout.sets_max());
     let pool_bytes: u64 = parts
         .iter()
@@ -218,6 +219,14 @@ fn disk_free(folder: &std::path::Path) -> u64 {
 }
 
 impl PhaseRun<'_> {
+    /// Indices of the containers that this process runs.
+    fn own(&self) -> Range<u64> {
+        let containers = self.sets.len();
+        self.settings
+            .shard
+            .map_or(0..containers, |shard| shard.range(containers))
+    }
+
     fn fit(&self) -> Result<(u64, u64, Vec<Part>)> {
         let (settings, phase) = (self.settings, self.phase);
         let rules = &phase.container.trace;
@@ -342,11 +351,8 @@ impl PhaseRun<'_> {
     }
 
     fn writes_json(&self) -> bool {
-        match self.phase.container_results {
-            ContainerResults::Auto => self.sets.len() <= JSON_CONTAINERS_MAX,
-            ContainerResults::Json => true,
-            ContainerResults::Archive => false,
-        }
+        // A table that did not fit had no JSON either: the tree is the same under any budget.
+        self.storage_change.is_none() && self.phase.container_results.writes_json(self.sets.len())
     }
 
     fn summary(&self, aggregator: &Aggregator, failed: u64) -> Result<PhaseSummary> {
@@ -367,9 +373,10 @@ impl PhaseRun<'_> {
             });
         let settings = &self.settings.settings["phases"][&phase.name];
         let text = |key: &str| settings[key].as_str().unwrap_or_default().to_owned();
+        let own = self.own();
         Ok(PhaseSummary {
             phase: phase.name.clone(),
-            containers: self.sets.len(),
+            containers: own.end - own.start,
             failed,
             window: window.collect::<Result<_>>()?,
             metrics_summary: aggregator.metrics(),
@@ -609,9 +616,12 @@ fn run_worker(
     )?;
     let mut runner = TileRunner::new(pool, sets_max as usize);
     let mut sets: Vec<ParameterSet> = Vec::with_capacity(sets_max as usize);
+    let own = run.own();
     let is_wanted = |index: u64| {
-        done.get((index / 64) as usize)
-            .is_none_or(|bits| bits >> (index % 64) & 1 == 0)
+        own.contains(&index)
+            && done
+                .get((index / 64) as usize)
+                .is_none_or(|bits| bits >> (index % 64) & 1 == 0)
     };
     let mut to_archive = archive.map(ToArchive::new).transpose()?;
     let mut to_table = ToTable {

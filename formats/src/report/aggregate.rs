@@ -1,8 +1,8 @@
 //! The JSON of one phase: `aggregate_results.json` and `phase_summary.json`.
 
 use super::{Metrics, Parameters};
-use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// What a phase's containers come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -116,7 +116,7 @@ pub struct PhaseSummary {
 }
 
 /// The bars of one symbol that a phase traded on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SymbolWindow {
     /// Symbol.
     pub symbol: String,
@@ -130,7 +130,7 @@ pub struct SymbolWindow {
 
 /// The settings of a phase as the workflow gives them: not what the budget made of them, which
 /// `run.json` tells, so that the summary is the same bytes under any budget.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseConfig {
     /// `disk` or `memory`.
     pub results_storage: String,

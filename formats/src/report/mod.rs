@@ -20,7 +20,7 @@ pub use container::{
 };
 pub use metrics::Metrics;
 pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
-pub use run::{RunData, RunReport, RunStatus, StorageChange};
+pub use run::{RunData, RunReport, RunShard, RunStatus, StorageChange};
 
 use crate::units::finite;
 use serde::ser::{Serialize, SerializeMap, Serializer};

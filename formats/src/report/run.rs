@@ -24,6 +24,9 @@ pub struct RunReport {
     pub phases: Vec<String>,
     /// Phases whose results went elsewhere than the workflow says.
     pub storage_changes: Vec<StorageChange>,
+    /// The part of its containers that it ran; absent where it ran all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<RunShard>,
     /// Worker threads of the last start.
     pub threads: u64,
     /// Memory budget of the last start, in bytes.
@@ -32,6 +35,16 @@ pub struct RunReport {
     pub started: String,
     /// Wall time of the end; null while it has none.
     pub finished: Option<String>,
+}
+
+/// A part of a run, made on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunShard {
+    /// Its number, from 1.
+    pub number: u64,
+    /// How many there are.
+    pub count: u64,
 }
 
 /// How far a run came.
