@@ -92,8 +92,7 @@ fn plan_features(
 /// Bytes of the feature columns that a tile of these sets needs.
 pub fn feature_bytes(strategy: &dyn Strategy, sets: &[ParameterSet]) -> usize {
     let (features, columns) = plan_features(strategy, sets);
-    FeatureColumns::bytes(features.len(), FeatureColumns::lookback(&features))
-        + size_of_val(columns.as_slice())
+    FeatureColumns::bytes(&features) + size_of_val(columns.as_slice())
 }
 
 /// First bar on which this set may decide: one after the first on which all its features are

@@ -1,7 +1,10 @@
 //! Columns of a block, deduplicated.
 
+use super::bars::Bars;
+use super::feature::Feature;
 use super::history::History;
-use super::indicator::{Carry, Feature, compute};
+use super::indicator::Indicator;
+use super::shared::{Carry, compute};
 use crate::market::BarBlock;
 use admf_formats::units::QUANTUM_BARS;
 
@@ -32,11 +35,53 @@ impl Column {
     }
 }
 
+/// What computes one feature.
+enum Computation {
+    /// From the shared history.
+    Shared(Carry),
+    /// From what it carries itself.
+    Own(Box<dyn Indicator>),
+}
+
+impl Computation {
+    fn of(feature: Feature) -> Computation {
+        feature
+            .indicator()
+            .map_or_else(|| Computation::Shared(Carry::default()), Computation::Own)
+    }
+
+    /// The bars from offset `from` on of the block that the history took last.
+    fn run(
+        &mut self,
+        feature: Feature,
+        history: &History,
+        bars: Bars<'_>,
+        from: usize,
+        into: &mut [f64],
+    ) {
+        match self {
+            Computation::Shared(carry) => compute(feature, carry, history, from, into),
+            Computation::Own(indicator) => {
+                into[..from].fill(f64::NAN);
+                indicator.run(bars.range(from..bars.len()), &mut into[from..]);
+            }
+        }
+    }
+}
+
+/// Bars that the shared history holds for these features.
+fn lookback(features: &[Feature]) -> usize {
+    features
+        .iter()
+        .filter_map(|feature| feature.lookback())
+        .max()
+        .unwrap_or(0)
+}
+
 /// All feature columns of a tile.
-#[derive(Clone, Debug)]
 pub struct FeatureColumns {
     features: Vec<Feature>,
-    carries: Vec<Carry>,
+    computations: Vec<Computation>,
     columns: Vec<Column>,
     history: History,
     close: Column,
@@ -45,58 +90,41 @@ pub struct FeatureColumns {
 impl FeatureColumns {
     /// Room for these features, without repetition.
     pub fn new(features: Vec<Feature>) -> FeatureColumns {
-        let lookback = features
-            .iter()
-            .map(|feature| feature.lookback())
-            .max()
-            .unwrap_or(0);
         FeatureColumns {
-            carries: vec![Carry::default(); features.len()],
+            computations: features.iter().map(|f| Computation::of(*f)).collect(),
             columns: features.iter().map(|_| Column::new()).collect(),
+            history: History::new(lookback(&features), QUANTUM_BARS),
             features,
-            history: History::new(lookback),
             close: Column::new(),
         }
     }
 
-    /// Bytes on the heap for so many features of this lookback at most.
-    pub const fn bytes(features: usize, lookback: usize) -> usize {
+    /// Bytes on the heap for these features at most.
+    pub fn bytes(features: &[Feature]) -> usize {
         let each = size_of::<Feature>()
-            + size_of::<Carry>()
+            + size_of::<Computation>()
             + size_of::<Column>()
             + 8 * (LEAD + QUANTUM_BARS);
-        (features + 1) * each + History::bytes(lookback)
-    }
-
-    /// Bars that the features look back on at most.
-    pub fn lookback(features: &[Feature]) -> usize {
-        features
-            .iter()
-            .map(|feature| feature.lookback())
-            .max()
-            .unwrap_or(0)
+        let carried: usize = features.iter().map(|feature| feature.bytes()).sum();
+        (features.len() + 1) * each + carried + History::bytes(lookback(features), QUANTUM_BARS)
     }
 
     /// Computes the next block; bars before offset `from` do not exist for the features.
     pub fn push(&mut self, block: &BarBlock, from: usize) {
-        self.history.push(block, from);
+        let bars = Bars::of(block, 0);
+        self.history.push(bars.close, from);
         let shift = |column: &mut Column| column.0[LEAD - 1] = column.0[LEAD + QUANTUM_BARS - 1];
         shift(&mut self.close);
-        self.close.0[LEAD..LEAD + block.bars].copy_from_slice(&block.close[..block.bars]);
-        for ((feature, carry), column) in self
+        self.close.0[LEAD..LEAD + block.bars].copy_from_slice(bars.close);
+        for ((feature, computation), column) in self
             .features
             .iter()
-            .zip(&mut self.carries)
+            .zip(&mut self.computations)
             .zip(&mut self.columns)
         {
             shift(column);
-            compute(
-                *feature,
-                carry,
-                &self.history,
-                from,
-                &mut column.0[LEAD..LEAD + block.bars],
-            );
+            let into = &mut column.0[LEAD..LEAD + block.bars];
+            computation.run(*feature, &self.history, bars, from, into);
         }
     }
 
@@ -115,5 +143,38 @@ impl FeatureColumns {
     /// The features, in the order of their columns.
     pub fn features(&self) -> &[Feature] {
         &self.features
+    }
+}
+
+/// One feature over a series, in blocks of any length up to a bound.
+///
+/// The same computation as that of a tile's columns, for what is no tile: the values of a feature
+/// are the same bits for any cut of the series into blocks.
+pub struct FeatureSeries {
+    feature: Feature,
+    computation: Computation,
+    history: History,
+    block_bars_max: usize,
+}
+
+impl FeatureSeries {
+    /// The feature before the first bar of a series that comes in blocks of at most so many bars.
+    pub fn new(feature: Feature, block_bars_max: usize) -> FeatureSeries {
+        FeatureSeries {
+            computation: Computation::of(feature),
+            history: History::new(lookback(&[feature]), block_bars_max),
+            feature,
+            block_bars_max,
+        }
+    }
+
+    /// The values at the next bars; NaN where there is none.
+    ///
+    /// Shape: `into` has as many entries as there are bars, at most `block_bars_max`.
+    pub fn push(&mut self, bars: Bars<'_>, into: &mut [f64]) {
+        assert!(bars.len() == into.len() && bars.len() <= self.block_bars_max);
+        self.history.push(bars.close, 0);
+        self.computation
+            .run(self.feature, &self.history, bars, 0, into);
     }
 }

@@ -1,41 +1,34 @@
-//! The bars that indicators look back on, and the prefix sums of closes.
+//! The closes that indicators look back on, and their prefix sums: one for all indicators.
 
-use crate::market::BarBlock;
-use admf_formats::units::QUANTUM_BARS;
-
-/// A block's columns with the last `keep` values before it in front.
+/// A block's closes with the last `keep` before them in front.
 #[derive(Clone, Debug)]
 pub(super) struct History {
     keep: usize,
+    /// Bars of the block that it took last.
+    bars: usize,
     /// Closes; index `keep + k` is bar k of the block.
     pub(super) close: Vec<f64>,
-    /// Highs.
-    pub(super) high: Vec<f64>,
-    /// Lows.
-    pub(super) low: Vec<f64>,
     /// Sum of all closes up to the bar, in double-double (high part, low part): a window's sum is
     /// the difference of two, correct to the last bit however long the series is.
     sum: Vec<[f64; 2]>,
 }
 
 impl History {
-    /// A history of the last `keep` bars before a block.
-    pub(super) fn new(keep: usize) -> History {
+    /// A history of the last `keep` bars before blocks of at most `block_bars_max`.
+    pub(super) fn new(keep: usize, block_bars_max: usize) -> History {
         // One more than asked: the sum of the first window needs the bar before it.
         let keep = keep + 1;
-        let column = vec![0.0; keep + QUANTUM_BARS];
         History {
             keep,
-            close: column.clone(),
-            high: column.clone(),
-            low: column,
-            sum: vec![[0.0; 2]; keep + QUANTUM_BARS],
+            bars: 0,
+            close: vec![0.0; keep + block_bars_max],
+            sum: vec![[0.0; 2]; keep + block_bars_max],
         }
     }
 
     /// Bytes on the heap for a history of `keep` bars.
-    pub(super) const fn bytes(keep: usize) -> usize {
-        (keep + 1 + QUANTUM_BARS) * 5 * size_of::<f64>()
+    pub(super) const fn bytes(keep: usize, block_bars_max: usize) -> usize {
+        (keep + 1 + block_bars_max) * 3 * size_of::<f64>()
     }
 
     /// Index of the block's first bar in every column.
@@ -44,20 +37,16 @@ impl History {
     }
 
     /// Takes the next block; bars before offset `from` do not exist for the indicators.
-    pub(super) fn push(&mut self, block: &BarBlock, from: usize) {
-        let end = self.keep + QUANTUM_BARS;
-        for column in [&mut self.close, &mut self.high, &mut self.low] {
-            column.copy_within(QUANTUM_BARS..end, 0);
-        }
-        self.sum.copy_within(QUANTUM_BARS..end, 0);
-        let bars = block.bars;
-        self.close[self.keep..self.keep + bars].copy_from_slice(&block.close[..bars]);
-        self.high[self.keep..self.keep + bars].copy_from_slice(&block.high[..bars]);
-        self.low[self.keep..self.keep + bars].copy_from_slice(&block.low[..bars]);
+    pub(super) fn push(&mut self, close: &[f64], from: usize) {
+        let last = self.bars..self.bars + self.keep;
+        self.close.copy_within(last.clone(), 0);
+        self.sum.copy_within(last, 0);
+        self.bars = close.len();
+        self.close[self.keep..self.keep + close.len()].copy_from_slice(close);
         let mut total = self.sum[self.keep - 1];
-        for k in 0..QUANTUM_BARS {
-            if k >= from && k < bars {
-                total = add(total, block.close[k]);
+        for (k, value) in close.iter().enumerate() {
+            if k >= from {
+                total = add(total, *value);
             }
             self.sum[self.keep + k] = total;
         }

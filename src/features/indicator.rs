@@ -1,195 +1,40 @@
-//! The indicators: definition, first defined bar, carry.
+//! An indicator at work: bars in, values out, block by block.
 
-use super::history::History;
+use super::bars::{Bar, Bars};
 
-/// An indicator with its parameters.
+/// Computes one feature over consecutive bars.
 ///
-/// Definitions: a window of n has n values; `first_defined` counts from the first bar the
-/// indicators see. Undefined values are NaN.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Feature {
-    /// Mean of the last n closes.
-    Sma(u32),
-    /// Exponential mean, alpha = 2 / (n + 1), seeded with the first close, used from bar n - 1.
-    Ema(u32),
-    /// Relative strength index after Wilder: the first averages are plain means of n moves.
-    /// 100 where there was no loss, 50 where there was no move at all.
-    Rsi(u32),
-    /// EMA(fast) - EMA(slow).
-    Macd(u32, u32),
-    /// EMA(signal) of the MACD line, seeded with its first value.
-    MacdSignal(u32, u32, u32),
-    /// SMA(n) + k population standard deviations of the same closes; k may be negative.
-    Bollinger(u32, f64),
-    /// Highest high of the n bars before this one.
-    DonchianHigh(u32),
-    /// Lowest low of the n bars before this one.
-    DonchianLow(u32),
-}
+/// What it gives for a bar depends on that bar and those before it and never on how the series is
+/// cut into blocks: it carries what it needs, allocates when it is made and never again.
+pub trait Indicator: Send {
+    /// The value at the next bar; NaN where there is none.
+    fn next(&mut self, bar: &Bar) -> f64;
 
-impl Feature {
-    /// Bars that must have been seen before the first defined value.
-    pub const fn first_defined(self) -> u64 {
-        (match self {
-            Feature::Sma(n) | Feature::Ema(n) | Feature::Bollinger(n, _) => n - 1,
-            Feature::Rsi(n) | Feature::DonchianHigh(n) | Feature::DonchianLow(n) => n,
-            Feature::Macd(_, slow) => slow - 1,
-            Feature::MacdSignal(_, slow, signal) => slow + signal - 2,
-        }) as u64
-    }
-
-    /// Bars before a block that it looks back on.
-    pub(super) const fn lookback(self) -> usize {
-        match self {
-            Feature::Sma(n) | Feature::Bollinger(n, _) => n as usize,
-            Feature::DonchianHigh(n) | Feature::DonchianLow(n) => n as usize,
-            Feature::Ema(_) | Feature::Macd(..) | Feature::MacdSignal(..) => 0,
-            Feature::Rsi(_) => 1,
+    /// The values at the next bars.
+    ///
+    /// Shape: `into` has as many entries as there are bars.
+    fn run(&mut self, bars: Bars<'_>, into: &mut [f64]) {
+        for (k, value) in into.iter_mut().enumerate() {
+            *value = self.next(&bars.bar(k));
         }
     }
 }
 
-/// What an indicator carries from bar to bar.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Carry {
-    /// Bars seen.
-    seen: u64,
-    values: [f64; 3],
+/// An indicator from a closure, hidden until its first defined bar.
+pub(super) struct PerBar<F> {
+    /// Bars until the first defined one.
+    pub(super) missing: u64,
+    pub(super) value: F,
 }
 
-/// Computes bars `from..bars` of the block that `history` took last.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "bar k is an index into several columns"
-)]
-pub(super) fn compute(
-    feature: Feature,
-    carry: &mut Carry,
-    history: &History,
-    from: usize,
-    into: &mut [f64],
-) {
-    let origin = history.origin();
-    let close = &history.close[origin..];
-    let first_defined = feature.first_defined();
-    let seen = carry.seen;
-    let (defined, bars) = (
-        |k: usize| seen + (k - from) as u64 >= first_defined,
-        into.len(),
-    );
-    into[..from].fill(f64::NAN);
-    match feature {
-        Feature::Sma(n) => {
-            let start = first_defined_offset(seen, first_defined, from, bars);
-            into[from..start].fill(f64::NAN);
-            let divisor = f64::from(n);
-            for (k, value) in into.iter_mut().enumerate().skip(start) {
-                *value = history.window_sum(k, n as usize) / divisor;
-            }
-        }
-        Feature::Ema(n) => {
-            for k in from..bars {
-                carry.values[0] = ema(carry.values[0], close[k], n, carry.seen == 0);
-                carry.seen += 1;
-                into[k] = if defined(k) {
-                    carry.values[0]
-                } else {
-                    f64::NAN
-                };
-            }
-            return;
-        }
-        Feature::Macd(fast, slow) | Feature::MacdSignal(fast, slow, _) => {
-            for k in from..bars {
-                let first = carry.seen == 0;
-                carry.values[0] = ema(carry.values[0], close[k], fast, first);
-                carry.values[1] = ema(carry.values[1], close[k], slow, first);
-                let mut value = carry.values[0] - carry.values[1];
-                if let Feature::MacdSignal(_, _, signal) = feature {
-                    carry.values[2] = ema(carry.values[2], value, signal, first);
-                    value = carry.values[2];
-                }
-                carry.seen += 1;
-                into[k] = if defined(k) { value } else { f64::NAN };
-            }
-            return;
-        }
-        Feature::Rsi(n) => {
-            for k in from..bars {
-                into[k] = rsi(carry, history.close[origin + k - 1], close[k], n);
-                carry.seen += 1;
-            }
-            return;
-        }
-        Feature::Bollinger(n, width) => {
-            let window = n as usize;
-            for k in from..bars {
-                into[k] = if defined(k) {
-                    let mean = history.window_sum(k, window) / f64::from(n);
-                    let closes = &history.close[origin + k + 1 - window..=origin + k];
-                    let squares = closes
-                        .iter()
-                        .fold(0.0, |sum, c| sum + (c - mean) * (c - mean));
-                    mean + width * (squares / f64::from(n)).sqrt()
-                } else {
-                    f64::NAN
-                };
-            }
-        }
-        Feature::DonchianHigh(n) | Feature::DonchianLow(n) => {
-            let is_high = matches!(feature, Feature::DonchianHigh(_));
-            for k in from..bars {
-                let window = origin + k - n as usize..origin + k;
-                into[k] = match (defined(k), is_high) {
-                    (false, _) => f64::NAN,
-                    (true, true) => history.high[window].iter().fold(f64::MIN, |a, b| a.max(*b)),
-                    (true, false) => history.low[window].iter().fold(f64::MAX, |a, b| a.min(*b)),
-                };
-            }
-        }
-    }
-    carry.seen += (bars - from) as u64;
-}
-
-fn first_defined_offset(seen: u64, first_defined: u64, from: usize, bars: usize) -> usize {
-    let missing = first_defined.saturating_sub(seen);
-    (from as u64 + missing).min(bars as u64) as usize
-}
-
-#[inline(always)]
-fn ema(previous: f64, value: f64, n: u32, first: bool) -> f64 {
-    let alpha = 2.0 / (f64::from(n) + 1.0);
-    if first {
-        value
-    } else {
-        previous + alpha * (value - previous)
-    }
-}
-
-/// `values` are the average gain and the average loss.
-#[inline(always)]
-fn rsi(carry: &mut Carry, previous: f64, close: f64, n: u32) -> f64 {
-    if carry.seen == 0 {
-        return f64::NAN;
-    }
-    let (n_moves, n_f64) = (carry.seen, f64::from(n));
-    let change = close - previous;
-    let (gain, loss) = (change.max(0.0), (-change).max(0.0));
-    if n_moves <= u64::from(n) {
-        carry.values[0] += gain;
-        carry.values[1] += loss;
-        if n_moves < u64::from(n) {
+impl<F: FnMut(&Bar) -> f64 + Send> Indicator for PerBar<F> {
+    #[inline(always)]
+    fn next(&mut self, bar: &Bar) -> f64 {
+        let value = (self.value)(bar);
+        if self.missing > 0 {
+            self.missing -= 1;
             return f64::NAN;
         }
-        carry.values[0] /= n_f64;
-        carry.values[1] /= n_f64;
-    } else {
-        carry.values[0] = (carry.values[0] * (n_f64 - 1.0) + gain) / n_f64;
-        carry.values[1] = (carry.values[1] * (n_f64 - 1.0) + loss) / n_f64;
-    }
-    match (carry.values[0], carry.values[1]) {
-        (0.0, 0.0) => 50.0,
-        (_, 0.0) => 100.0,
-        (gain, loss) => 100.0 - 100.0 / (1.0 + gain / loss),
+        value
     }
 }

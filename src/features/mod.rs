@@ -2,11 +2,26 @@
 //! containers of a tile.
 //!
 //! Each is incremental over blocks of any length: it carries what it needs and sees only bars up
-//! to the one it is computed for.
+//! to the one it is computed for. `README.md` beside this file has the table of definitions.
 
+mod averages;
+mod bars;
 mod column;
+mod double;
+mod feature;
 mod history;
 mod indicator;
+mod levels;
+mod oscillators;
+mod own;
+mod shared;
+mod statistics;
+mod trend;
+mod volume;
+mod window;
 
-pub use column::{Column, FeatureColumns};
-pub use indicator::Feature;
+pub use bars::{Bar, Bars};
+pub use column::{Column, FeatureColumns, FeatureSeries};
+pub use feature::{FEATURES, Feature, FeatureName, WINDOW_BARS_MAX};
+pub use indicator::Indicator;
+pub use own::{OWN_PARAMETERS_MAX, Own, OwnFeature};

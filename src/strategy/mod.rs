@@ -15,8 +15,7 @@ use crate::portfolio::Direction;
 /// The most features that one parameter set of a strategy may need.
 pub const FEATURES_MAX: usize = 4;
 
-/// The longest window of an indicator; its history is part of the plan.
-pub const WINDOW_BARS_MAX: u32 = 1 << 20;
+pub use crate::features::WINDOW_BARS_MAX;
 
 /// The columns of one container: what its strategy asked for, in that order.
 #[derive(Clone, Copy)]

@@ -1,0 +1,163 @@
+//! Indicators of the close that look back on one shared history.
+
+use super::feature::Feature;
+use super::history::History;
+
+/// What an indicator carries from bar to bar.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Carry {
+    /// Bars seen.
+    seen: u64,
+    values: [f64; 3],
+}
+
+/// Computes bars `from..bars` of the block that `history` took last.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "bar k is an index into several columns"
+)]
+pub(super) fn compute(
+    feature: Feature,
+    carry: &mut Carry,
+    history: &History,
+    from: usize,
+    into: &mut [f64],
+) {
+    let origin = history.origin();
+    let close = &history.close[origin..];
+    let first_defined = feature.first_defined();
+    let seen = carry.seen;
+    let (defined, bars) = (
+        |k: usize| seen + (k - from) as u64 >= first_defined,
+        into.len(),
+    );
+    into[..from].fill(f64::NAN);
+    match feature {
+        Feature::Sma(n) => {
+            let start = first_defined_offset(seen, first_defined, from, bars);
+            into[from..start].fill(f64::NAN);
+            let divisor = f64::from(n);
+            for (k, value) in into.iter_mut().enumerate().skip(start) {
+                *value = history.window_sum(k, n as usize) / divisor;
+            }
+        }
+        Feature::Ema(n) => {
+            for k in from..bars {
+                carry.values[0] = ema(carry.values[0], close[k], n, carry.seen == 0);
+                carry.seen += 1;
+                into[k] = if defined(k) {
+                    carry.values[0]
+                } else {
+                    f64::NAN
+                };
+            }
+            return;
+        }
+        Feature::Macd(fast, slow) | Feature::MacdSignal(fast, slow, _) => {
+            for k in from..bars {
+                let first = carry.seen == 0;
+                carry.values[0] = ema(carry.values[0], close[k], fast, first);
+                carry.values[1] = ema(carry.values[1], close[k], slow, first);
+                let mut value = carry.values[0] - carry.values[1];
+                if let Feature::MacdSignal(_, _, signal) = feature {
+                    carry.values[2] = ema(carry.values[2], value, signal, first);
+                    value = carry.values[2];
+                }
+                carry.seen += 1;
+                into[k] = if defined(k) { value } else { f64::NAN };
+            }
+            return;
+        }
+        Feature::Rsi(n) => {
+            for k in from..bars {
+                into[k] = rsi(carry, history.close[origin + k - 1], close[k], n);
+                carry.seen += 1;
+            }
+            return;
+        }
+        Feature::Bollinger(n, width) => {
+            let window = n as usize;
+            for k in from..bars {
+                into[k] = if defined(k) {
+                    let mean = history.window_sum(k, window) / f64::from(n);
+                    let closes = &history.close[origin + k + 1 - window..=origin + k];
+                    let squares = closes
+                        .iter()
+                        .fold(0.0, |sum, c| sum + (c - mean) * (c - mean));
+                    mean + width * (squares / f64::from(n)).sqrt()
+                } else {
+                    f64::NAN
+                };
+            }
+        }
+        _ => unreachable!("{feature} has an indicator of its own"),
+    }
+    carry.seen += (bars - from) as u64;
+}
+
+fn first_defined_offset(seen: u64, first_defined: u64, from: usize, bars: usize) -> usize {
+    let missing = first_defined.saturating_sub(seen);
+    (from as u64 + missing).min(bars as u64) as usize
+}
+
+#[inline(always)]
+fn ema(previous: f64, value: f64, n: u32, first: bool) -> f64 {
+    let alpha = 2.0 / (f64::from(n) + 1.0);
+    if first {
+        value
+    } else {
+        previous + alpha * (value - previous)
+    }
+}
+
+/// The relative strength index of a line other than the shared closes.
+pub(super) struct Rsi {
+    n: u32,
+    carry: Carry,
+    before: f64,
+}
+
+impl Rsi {
+    pub(super) fn new(n: u32) -> Rsi {
+        Rsi {
+            n,
+            carry: Carry::default(),
+            before: f64::NAN,
+        }
+    }
+
+    pub(super) fn next(&mut self, value: f64) -> f64 {
+        let index = rsi(&mut self.carry, self.before, value, self.n);
+        self.carry.seen += 1;
+        self.before = value;
+        index
+    }
+}
+
+/// `values` are the average gain and the average loss.
+#[inline(always)]
+fn rsi(carry: &mut Carry, previous: f64, close: f64, n: u32) -> f64 {
+    if carry.seen == 0 {
+        return f64::NAN;
+    }
+    let (n_moves, n_f64) = (carry.seen, f64::from(n));
+    let change = close - previous;
+    let (gain, loss) = (change.max(0.0), (-change).max(0.0));
+    if n_moves <= u64::from(n) {
+        carry.values[0] += gain;
+        carry.values[1] += loss;
+        if n_moves < u64::from(n) {
+            return f64::NAN;
+        }
+        carry.values[0] /= n_f64;
+        carry.values[1] /= n_f64;
+    } else {
+        carry.values[0] = (carry.values[0] * (n_f64 - 1.0) + gain) / n_f64;
+        carry.values[1] = (carry.values[1] * (n_f64 - 1.0) + loss) / n_f64;
+    }
+    match (carry.values[0], carry.values[1]) {
+        (0.0, 0.0) => 50.0,
+        (_, 0.0) => 100.0,
+        (gain, loss) => 100.0 - 100.0 / (1.0 + gain / loss),
+    }
+}

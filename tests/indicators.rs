@@ -1,0 +1,344 @@
+//! Every feature: equal to independent libraries on real data, the same bits for any cut into
+//! blocks, blind to the future, within the memory that the plan counts.
+//!
+//! The reference values come from `tools/oracle/make_indicators.py`.
+
+use admf::features::{Bars, FEATURES, Feature, FeatureColumns, FeatureSeries};
+use admf::market::{BarBlock, BarsFile, ImportOptions, open_bars};
+use admf_formats::units::QUANTUM_BARS;
+use proptest::prelude::*;
+use std::path::Path;
+
+/// A whole series in memory; test data is small.
+#[derive(Clone, Debug, Default)]
+struct Series {
+    ts_ns: Vec<i64>,
+    columns: [Vec<f64>; 5],
+}
+
+impl Series {
+    fn read(bars: &BarsFile) -> Series {
+        let (mut block, mut series) = (BarBlock::new(), Series::default());
+        for quantum in 0..bars.bars().div_ceil(QUANTUM_BARS as u64) {
+            bars.read_quantum(quantum, &mut block)
+                .expect("a sound file");
+            series.ts_ns.extend_from_slice(&block.ts_ns[..block.bars]);
+            let columns = [
+                &block.open,
+                &block.high,
+                &block.low,
+                &block.close,
+                &block.volume,
+            ];
+            for (all, column) in series.columns.iter_mut().zip(columns) {
+                all.extend_from_slice(&column[..block.bars]);
+            }
+        }
+        series
+    }
+
+    fn open(path: &Path) -> Series {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let bars = open_bars(path, folder.path(), &ImportOptions::default()).expect("sound data");
+        Series::read(&bars)
+    }
+
+    fn len(&self) -> usize {
+        self.ts_ns.len()
+    }
+
+    fn bars(&self) -> Bars<'_> {
+        let [open, high, low, close, volume] = &self.columns;
+        Bars {
+            ts_ns: &self.ts_ns,
+            open,
+            high,
+            low,
+            close,
+            volume,
+        }
+    }
+
+    /// Values of a feature, in blocks of these lengths, again and again.
+    fn values(&self, feature: Feature, lengths: &[usize]) -> Vec<f64> {
+        let longest = lengths.iter().copied().max().expect("a length");
+        let mut computed = FeatureSeries::new(feature, longest);
+        let mut values = vec![0.0; self.len()];
+        let (mut at, mut lengths) = (0, lengths.iter().cycle());
+        while at < self.len() {
+            let end = (at + lengths.next().expect("endless")).min(self.len());
+            computed.push(self.bars().range(at..end), &mut values[at..end]);
+            at = end;
+        }
+        values
+    }
+}
+
+fn sp500() -> Series {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Series::open(&root.join("examples/data/sp500_daily_2000_2020.csv"))
+}
+
+/// Shared data, where it is there.
+fn shared(name: &str) -> Option<Series> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/data/{name}"));
+    if path.is_file() {
+        return Some(Series::open(&path));
+    }
+    println!("skipped: {} is not there", path.display());
+    None
+}
+
+/// Every feature with its usual values, and the other sides of those that have two.
+fn every_feature() -> Vec<Feature> {
+    let usual = FEATURES
+        .iter()
+        .map(|known| Feature::named(known.name, &[]).expect("usual values are possible"));
+    let sides = ["bollinger(20, -2)", "keltner(20, -2)", "vwap_band(20, -2)"];
+    let levels = [-3, -2, -1, 1, 2, 3].map(|level| format!("pivot({level})"));
+    let others = sides.map(str::to_owned).into_iter().chain(levels);
+    usual
+        .chain(others.map(|text| text.parse().expect("a feature")))
+        .collect()
+}
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// The reference file.
+struct Reference {
+    /// Bars of its series.
+    bars: usize,
+    /// The bars of the values.
+    rows: Vec<usize>,
+    /// Name and values of each feature.
+    columns: Vec<(String, Vec<f64>)>,
+}
+
+fn reference() -> Reference {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/indicators/sp500_daily.bin");
+    let bytes = std::fs::read(path).expect("the reference values");
+    let line = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .expect("a head");
+    let head: serde_json::Value = serde_json::from_slice(&bytes[..line]).expect("JSON");
+    let rows: Vec<usize> = head["rows"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row.as_u64().expect("a row") as usize)
+        .collect();
+    let values: Vec<f64> = bytes[line + 1..]
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|bytes| f64::from_le_bytes(*bytes))
+        .collect();
+    let names = head["columns"].as_array().expect("columns");
+    assert_eq!(values.len(), names.len() * rows.len());
+    let columns = names
+        .iter()
+        .zip(values.chunks(rows.len()))
+        .map(|(name, values)| (name.as_str().expect("a name").to_owned(), values.to_vec()))
+        .collect();
+    Reference {
+        bars: head["bars"].as_u64().expect("bars") as usize,
+        rows,
+        columns,
+    }
+}
+
+#[test]
+fn every_feature_equals_the_independent_library() {
+    let series = sp500();
+    let Reference {
+        bars,
+        rows,
+        columns,
+    } = reference();
+    assert_eq!(bars, series.len());
+    let mut differences = Vec::new();
+    for (name, expected) in &columns {
+        let feature: Feature = name.parse().expect("a feature");
+        assert_eq!(&feature.to_string(), name);
+        let values = series.values(feature, &[QUANTUM_BARS]);
+        for (row, expected) in rows.iter().zip(expected) {
+            let found = values[*row];
+            let distance = (found - expected).abs() / expected.abs().max(1.0);
+            if found.is_nan() != expected.is_nan() || distance > 1e-9 {
+                differences.push(format!("{name} at {row}: {found}, {expected} expected"));
+                break;
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{differences:#?}");
+    for feature in every_feature() {
+        let name = feature.to_string();
+        assert!(columns.iter().any(|(known, _)| *known == name), "{name}");
+    }
+}
+
+#[test]
+fn every_feature_has_the_same_bits_for_any_block_size() {
+    let mut all = vec![sp500()];
+    all.extend(shared("SPY_5m.csv"));
+    for series in all {
+        for feature in every_feature() {
+            let whole = bits(&series.values(feature, &[series.len()]));
+            for length in [64, 4096] {
+                let blocks = bits(&series.values(feature, &[length]));
+                assert!(blocks == whole, "{feature} in blocks of {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_feature_begins_where_it_says() {
+    let series = sp500();
+    for feature in every_feature() {
+        let values = series.values(feature, &[series.len()]);
+        let first = values.iter().position(|value| !value.is_nan());
+        let said = feature.first_defined() as usize;
+        let found = first.expect("defined somewhere");
+        let is_event = matches!(
+            feature,
+            Feature::SwingHigh(_)
+                | Feature::SwingLow(_)
+                | Feature::TrendlineHigh(_)
+                | Feature::TrendlineLow(_)
+                | Feature::Support(..)
+                | Feature::Resistance(..)
+        );
+        assert!(
+            found == said || is_event && found > said,
+            "{feature}: {found}, {said} said"
+        );
+    }
+}
+
+/// Random bars that a market could have.
+fn random_bars() -> impl Strategy<Value = Series> {
+    let bar = (
+        0..40_i32,
+        0..30_i32,
+        0..30_i32,
+        -20..20_i32,
+        0..50_u32,
+        1..20_i64,
+    );
+    prop::collection::vec(bar, 120..200).prop_map(|bars| {
+        let mut series = Series::default();
+        let (mut price, mut hour) = (2000, 0);
+        for (step, up, down, body, volume, hours) in bars {
+            price = (price + step - 20).max(500);
+            hour += hours;
+            let (open, close) = (price, price + body);
+            let (high, low) = (open.max(close) + up, open.min(close) - down);
+            series.ts_ns.push(hour * 3_600_000_000_000);
+            let values = [open, high, low, close].map(|price| f64::from(price) / 16.0);
+            for (column, value) in series.columns.iter_mut().zip(values) {
+                column.push(value);
+            }
+            series.columns[4].push(f64::from(volume));
+        }
+        series
+    })
+}
+
+/// Every feature with windows short enough for short series.
+fn short_features() -> Vec<Feature> {
+    FEATURES
+        .iter()
+        .map(|known| {
+            let values: Vec<f64> = known
+                .parameters
+                .iter()
+                .map(|(_, usual)| {
+                    if *usual >= 5.0 {
+                        (usual / 3.0).floor()
+                    } else {
+                        *usual
+                    }
+                })
+                .collect();
+            Feature::named(known.name, &values).expect("a feature")
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_feature_sees_the_future(
+        series in random_bars(),
+        other in random_bars(),
+        at in 0_usize..120,
+    ) {
+        let mut changed = series.clone();
+        let end = series.len().min(other.len());
+        for (column, other) in changed.columns.iter_mut().zip(&other.columns) {
+            column[at + 1..end].copy_from_slice(&other[at + 1..end]);
+        }
+        for feature in short_features() {
+            let (before, after) = (series.values(feature, &[512]), changed.values(feature, &[512]));
+            prop_assert!(bits(&before[..=at]) == bits(&after[..=at]), "{}", feature);
+        }
+    }
+
+    #[test]
+    fn any_cut_into_blocks_gives_the_same_bits(
+        series in random_bars(),
+        lengths in prop::collection::vec(1_usize..70, 1..6),
+    ) {
+        for feature in short_features() {
+            let whole = bits(&series.values(feature, &[series.len()]));
+            prop_assert!(bits(&series.values(feature, &lengths)) == whole, "{}", feature);
+        }
+    }
+}
+
+#[test]
+fn the_columns_of_a_tile_are_the_series_own_bits() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("examples/data/sp500_daily_2000_2020.csv");
+    let file = open_bars(&source, folder.path(), &ImportOptions::default()).expect("sound data");
+    let series = Series::read(&file);
+    let features = every_feature();
+    let mut columns = FeatureColumns::new(features.clone());
+    let mut found = vec![Vec::new(); features.len()];
+    let mut block = BarBlock::new();
+    for quantum in 0..file.bars().div_ceil(QUANTUM_BARS as u64) {
+        file.read_quantum(quantum, &mut block).expect("sound data");
+        columns.push(&block, 0);
+        for (index, found) in found.iter_mut().enumerate() {
+            found.extend_from_slice(&columns.column(index as u16).now()[..block.bars]);
+        }
+    }
+    for (feature, found) in features.into_iter().zip(found) {
+        let alone = series.values(feature, &[64]);
+        assert!(bits(&found) == bits(&alone), "{feature}");
+    }
+}
+
+#[test]
+fn bad_features_are_refused_with_what_was_expected() {
+    let check = |text: &str, part: &str| {
+        let message = text.parse::<Feature>().expect_err(text);
+        assert!(message.contains(part), "{text}: {message}");
+    };
+    check("smaa", "there are open");
+    check("sma(0)", "a whole number from 1");
+    check("sma(2.5)", "a whole number from 1");
+    check("sma(5, 6)", "1 parameters (n), 2 were found");
+    check("sma(5", "bracket");
+    check("sma(x)", "`x` is no number");
+    check("hma(1)", "2 bars or more");
+    check("pivot(4)", "-3 to 3");
+    check("support(20, 2, 1)", "tolerance");
+    assert_eq!("keltner(10)".parse(), Ok(Feature::Keltner(10, 2.0)));
+}
