@@ -307,8 +307,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             let value = serde_json::from_slice(&to_json_bytes(&outcome.aggregate));
             aggregates.insert(phase.name.clone(), value.expect("our own JSON is valid"));
         }
-        // What another phase chose is shown whatever it comes to; only a choice must be possible.
-        if let (Candidates::Space, Some(message)) = (&phase.candidates, outcome.unmet) {
+        // What another phase chose is shown whatever it comes to, and a shard chooses nothing.
+        if let (Candidates::Space, None, Some(message)) =
+            (&phase.candidates, prepared.shard, outcome.unmet)
+        {
             return Err(Error::Unmet { message });
         }
         chosen = outcome.best;

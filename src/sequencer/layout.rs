@@ -45,6 +45,11 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// The tiles' grid, where the whole space is run.
+    pub(super) const fn grid(&self) -> Option<&TileGrid> {
+        self.grid.as_ref()
+    }
+
     pub(super) fn sets_max(&self) -> u64 {
         self.grid
             .as_ref()
@@ -69,23 +74,19 @@ impl<'a> Layout<'a> {
         match (self.sets, &self.grid) {
             (Sets::Space { space, .. }, Some(grid)) => {
                 let symbol = tile / grid.len();
-                let mut last: Option<(u64, u64)> = None;
+                // Neighbours have neighbouring numbers; looking one up is not cheap.
+                let mut next: Option<(u64, u64)> = None;
                 for raw in grid.raw_sets(grid.tile(tile % grid.len())) {
-                    if !space.is_valid(raw) {
+                    let known = next.filter(|(at, _)| *at == raw).map(|(_, rank)| rank);
+                    let Some(values) = space.valid_values(raw) else {
+                        next = known.map(|rank| (raw + 1, rank));
                         continue;
-                    }
-                    // Neighbours have neighbouring numbers; looking one up is not cheap.
-                    let rank = match last {
-                        Some((before, rank)) if before + 1 == raw => rank + 1,
-                        _ => space.index_of(raw),
                     };
-                    last = Some((raw, rank));
+                    let rank = known.unwrap_or_else(|| space.index_of(raw));
+                    next = Some((raw + 1, rank + 1));
                     let index = symbol * space.len() + rank;
                     if wanted(index) {
-                        into.push(ParameterSet {
-                            index,
-                            values: space.raw_values(raw),
-                        });
+                        into.push(ParameterSet { index, values });
                     }
                 }
                 symbol as u16

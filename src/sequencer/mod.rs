@@ -1,5 +1,6 @@
 //! Phases and their windows: planned, run, and folded into their aggregate.
 
+mod footprint;
 mod layout;
 mod merge;
 mod phase;

@@ -1,5 +1,6 @@
 //! One phase: planned, run by workers over tiles, folded into its aggregate.
 
+use super::footprint::feature_bytes;
 use super::layout::{Layout, Sets};
 use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, ResultsStorage, Split, Warmup, Window};
@@ -11,7 +12,7 @@ use crate::segment::retention::{Backing, RetentionPolicy};
 use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committed, scan_records};
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
-use crate::topology::{self, Job, ParameterSet, TileEnd, Worker};
+use crate::topology::{Job, ParameterSet, TileEnd, Worker};
 use crate::tracer::{self, Tracer};
 use crate::{Error, Result};
 use admf_formats::archive::SLOT_BYTES;
@@ -264,10 +265,7 @@ impl PhaseRun<'_> {
         let worker = |tile: u64| -> Result<Vec<Part>> {
             let layout = Layout::new(&self.sets, tile);
             let sets_max = layout.sets_max();
-            let mut sets = Vec::new();
-            if layout.tiles() > 0 {
-                layout.tile(0, |_| true, &mut sets);
-            }
+            let features = feature_bytes(settings.strategy, settings.space, &layout);
             let own = sets_max * (2 * size_of::<ParameterSet>() + size_of::<Tracer>() + 64) as u64;
             Ok(vec![
                 Part {
@@ -276,7 +274,7 @@ impl PhaseRun<'_> {
                 },
                 Part {
                     name: "features",
-                    bytes: topology::feature_bytes(settings.strategy, &sets) as u64,
+                    bytes: features as u64,
                 },
                 Part {
                     name: "containers",

@@ -23,11 +23,10 @@ pub struct Tile {
 impl TileGrid {
     /// Tiles of at most `cap` raw sets, as near to square as the space allows.
     pub fn new(space: &Space, cap: u64) -> TileGrid {
-        let dimensions = space.dimensions().len();
+        let sides = space.sides();
+        let dimensions = sides.len();
         let mut lengths = [1; PARAMETERS_MAX];
-        for (length, dimension) in lengths.iter_mut().zip(space.dimensions()) {
-            *length = dimension.values.len() as u64;
-        }
+        lengths[..dimensions].copy_from_slice(&sides);
         let mut sizes = [1; PARAMETERS_MAX];
         let product = |sizes: &[u64; PARAMETERS_MAX]| sizes.iter().product::<u64>();
         // The smallest side that can still grow is doubled; the last, fastest one first.

@@ -2,14 +2,15 @@
 
 use super::document::{Document, Node};
 use super::phases::phases;
+use super::space;
 use super::words::{self, suggestion};
 use super::{DataSettings, Workflow};
 use crate::Result;
 use crate::market::{BarLabel, ImportOptions};
 use crate::sequencer::{Split, SymbolData};
 use crate::strategy;
-use crate::sweep::{Constraint, Dimension, Space};
-use serde_json::{Value, json};
+use crate::sweep::{Constraint, Space};
+use serde_json::json;
 
 const MEMORY_BUDGET_DEFAULT: u64 = 64 << 20;
 
@@ -161,9 +162,6 @@ fn data(document: &Document, node: &Node<'_>) -> Result<DataSettings> {
     })
 }
 
-/// Values that one parameter may take at most; each is 8 bytes of the plan.
-const VALUES_MAX: u64 = 1 << 20;
-
 fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
     node.map(&words::STRATEGY)?;
     let name_node = node.need("name", "sma_crossover")?;
@@ -178,7 +176,8 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
         "{fast: [5, 10], slow: {min: 20, max: 100, step: 20}}",
     )?;
     parameters_node.map(strategy.parameters())?;
-    let mut dimensions = Vec::new();
+    let sampling = space::sampling(node)?;
+    let mut ranges = Vec::new();
     for parameter in strategy.parameters() {
         let node = parameters_node.get(parameter).ok_or_else(|| {
             parameters_node.error(format!(
@@ -186,16 +185,9 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
                 strategy.parameters().join(", ")
             ))
         })?;
-        let values = values(&node)?;
-        for value in &values {
-            strategy
-                .check(parameter, *value)
-                .map_err(|message| node.error(message))?;
-        }
-        dimensions.push(Dimension {
-            name: (*parameter).to_owned(),
-            values,
-        });
+        let check = |value: f64| strategy.check(parameter, value);
+        let range = space::range(&node, sampling.is_some(), check)?;
+        ranges.push(((*parameter).to_owned(), range));
     }
     let constraints = match node.get("constraints") {
         Some(list) => list
@@ -208,49 +200,8 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
             .collect::<Result<_>>()?,
         None => Vec::new(),
     };
-    let space = Space::new(dimensions, constraints).map_err(|message| node.error(message))?;
+    let space = space::space(node, ranges, sampling, constraints)?;
     Ok((name.to_owned(), space))
-}
-
-/// A number, a list of numbers or a range with its end counted.
-fn values(node: &Node<'_>) -> Result<Vec<f64>> {
-    match node.value() {
-        Value::Array(_) => {
-            let values: Vec<f64> = node
-                .list()?
-                .iter()
-                .map(|item| item.number("a number", |_| true))
-                .collect::<Result<_>>()?;
-            for (at, value) in values.iter().enumerate() {
-                if values[..at].contains(value) {
-                    return Err(node.error(format!("{value} is listed twice")));
-                }
-            }
-            Ok(values)
-        }
-        Value::Object(_) => {
-            node.map(&words::RANGE)?;
-            let bound = |key: &str| node.need(key, "5")?.number("a number", |_| true);
-            let (min, max) = (bound("min")?, bound("max")?);
-            let step = node
-                .need("step", "5")?
-                .number("a number above 0", |step| step > 0.0)?;
-            if min > max {
-                return Err(node.error(format!("the range is empty: min {min} is above max {max}")));
-            }
-            // A hair of tolerance, so that {min: 0.1, max: 0.3, step: 0.1} has three values.
-            let steps = ((max - min) / step + 1e-9).floor();
-            if steps >= VALUES_MAX as f64 {
-                return Err(node.error(format!(
-                    "more than {VALUES_MAX} values; make the step larger"
-                )));
-            }
-            Ok((0..=steps as u64).map(|k| min + k as f64 * step).collect())
-        }
-        _ => Ok(vec![
-            node.number("a number, a list or {min, max, step}", |_| true)?,
-        ]),
-    }
 }
 
 fn split(root: &Node<'_>, workflow: &str) -> Result<Split> {

@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod objective;
 mod phases;
+mod space;
 mod words;
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ pub(super) const DATA: [&str; 7] = [
     "bar_label",
     "bars_per_year",
 ];
-pub(super) const STRATEGY: [&str; 3] = ["name", "parameters", "constraints"];
+pub(super) const STRATEGY: [&str; 4] = ["name", "parameters", "constraints", "sampling"];
+pub(super) const SAMPLING: [&str; 3] = ["method", "samples", "seed"];
 pub(super) const PORTFOLIO: [&str; 5] = [
     "initial_capital",
     "direction",
@@ -61,7 +62,7 @@ pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
 pub(super) const SLIPPAGE: [&str; 1] = ["rate"];
 pub(super) const TRACE: [&str; 3] = ["bytes_per_container", "on_full", "backing"];
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
-pub(super) const RANGE: [&str; 3] = ["min", "max", "step"];
+pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "integer", "choice"];
 
 /// Retention policies; `all` is `full`.
 pub(super) const POLICIES: [&str; 5] =

@@ -1,0 +1,96 @@
+//! Bytes of feature columns that no tile of a phase exceeds.
+
+use super::layout::Layout;
+use crate::features::{Feature, FeatureColumns};
+use crate::strategy::{FEATURES_MAX, Strategy};
+use crate::sweep::Space;
+
+/// Bytes of the columns of the worst tile of this layout.
+///
+/// No tile is enumerated. A feature's memory grows with its parameters, so it is bounded by that at
+/// the corners of the space. Distinct features are counted for each place among a set's features
+/// apart, as if no two places shared one: so the first tile of a grid, which is a whole one, has as
+/// many as any. Samples share columns by chance alone, so nothing is counted on.
+pub(super) fn feature_bytes(strategy: &dyn Strategy, space: &Space, layout: &Layout<'_>) -> usize {
+    let corners = space.corners();
+    // The largest feature of each place.
+    let mut largest: Vec<Feature> = Vec::new();
+    for values in &corners {
+        for (place, feature) in strategy.features(values).into_iter().enumerate() {
+            let bytes = |feature: &Feature| FeatureColumns::bytes(std::slice::from_ref(feature));
+            match largest.get_mut(place) {
+                Some(known) if bytes(known) < bytes(&feature) => *known = feature,
+                Some(_) => {}
+                None => largest.push(feature),
+            }
+        }
+    }
+    let sets = layout.sets_max() as usize;
+    let counts = match layout.grid() {
+        Some(grid) if !space.is_sampled() => {
+            let mut places: Vec<Vec<Feature>> = vec![Vec::new(); largest.len()];
+            for raw in grid.raw_sets(grid.tile(0)) {
+                let features = strategy.features(&space.raw_values(raw));
+                for (known, feature) in places.iter_mut().zip(features) {
+                    if !known.contains(&feature) {
+                        known.push(feature);
+                    }
+                }
+            }
+            places.iter().map(Vec::len).collect()
+        }
+        _ => vec![sets; largest.len()],
+    };
+    let worst: Vec<Feature> = largest
+        .into_iter()
+        .zip(counts)
+        .flat_map(|(feature, count)| std::iter::repeat_n(feature, count))
+        .collect();
+    FeatureColumns::bytes(&worst) + sets * size_of::<[u16; FEATURES_MAX]>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Sets;
+    use super::*;
+    use crate::strategy::by_name;
+    use crate::sweep::{Constraint, Dimension, Method, Range, Sampler};
+    use crate::topology;
+
+    /// No tile of the space needs more than the bound, for any size of tiles.
+    fn check(space: &Space) {
+        let strategy = by_name("sma_crossover").expect("built in");
+        let sets = Sets::Space { space, symbols: 1 };
+        for cap in [1, 16, 100, 512] {
+            let layout = Layout::new(&sets, cap);
+            let bound = feature_bytes(strategy, space, &layout);
+            let mut tile_sets = Vec::new();
+            for tile in 0..layout.tiles() {
+                layout.tile(tile, |_| true, &mut tile_sets);
+                let bytes = topology::feature_bytes(strategy, &tile_sets);
+                assert!(bytes <= bound, "tile {tile} of {cap}: {bytes} of {bound}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_tile_needs_more_than_is_counted() {
+        let dimension = |name: &str, from: u32, to: u32| Dimension {
+            name: name.to_owned(),
+            values: (from..to).map(f64::from).collect(),
+        };
+        for overlap in [30, 10, 0] {
+            let slow = 35 - overlap;
+            for constraint in ["fast < slow", "fast + slow > 40"] {
+                let constraint = Constraint::parse(constraint, &["fast", "slow"]).expect("valid");
+                let dimensions = vec![dimension("fast", 2, 35), dimension("slow", slow, slow + 60)];
+                check(&Space::new(dimensions, vec![constraint]).expect("not empty"));
+            }
+        }
+        let ranges = [("fast", 30.0), ("slow", 500.0)]
+            .map(|(name, max)| (name.to_owned(), Range::Integer { min: 2.0, max }));
+        let sampler = Sampler::new(ranges.to_vec(), Method::Random, 3000, 1).expect("valid");
+        let constraint = Constraint::parse("fast < slow", &["fast", "slow"]).expect("valid");
+        check(&Space::sampled(sampler, vec![constraint]).expect("not empty"));
+    }
+}
