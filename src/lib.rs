@@ -6,6 +6,7 @@ pub mod container;
 pub mod error;
 pub mod execution;
 pub mod features;
+pub mod kernel;
 pub mod market;
 pub mod metrics;
 pub mod oracle;

@@ -4,10 +4,10 @@
 //! block's columns stay in cache and are computed once for the whole tile.
 
 use crate::Result;
-use crate::container::{BlockView, Container, ContainerRules, Sink, Span};
+use crate::container::{BlockView, Container, ContainerRules, NoSink, Sink, Span};
 use crate::features::{Feature, FeatureColumns};
 use crate::market::{BarBlock, BarsFile};
-use crate::metrics::BlockFigures;
+use crate::metrics::{BlockFigures, EquityPath};
 use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,16 @@ pub trait TileSink: Sink {
 
     /// Why the selected container must not go on, if its sink failed.
     fn failure(&mut self) -> Option<crate::Error>;
+}
+
+impl TileSink for NoSink {
+    #[inline(always)]
+    fn select(&mut self, _: usize) {}
+
+    #[inline(always)]
+    fn failure(&mut self) -> Option<crate::Error> {
+        None
+    }
 }
 
 /// One parameter set, with its index in the phase.
@@ -163,7 +173,9 @@ impl Worker {
             if self.block.first_bar + self.block.bars as u64 <= job.span.first {
                 continue;
             }
-            self.figures.build(closes);
+            if job.rules.equity_path() == EquityPath::AllIn {
+                self.figures.build(closes);
+            }
             self.run_block(job, &features, sink)?;
         }
         Ok(TileEnd::Finished)

@@ -1,5 +1,7 @@
 //! The closes that indicators look back on, and their prefix sums: one for all indicators.
 
+use crate::kernel::{self, two_sum};
+
 /// A block's closes with the last `keep` before them in front.
 #[derive(Clone, Debug)]
 pub(super) struct History {
@@ -8,9 +10,9 @@ pub(super) struct History {
     bars: usize,
     /// Closes; index `keep + k` is bar k of the block.
     pub(super) close: Vec<f64>,
-    /// Sum of all closes up to the bar, in double-double (high part, low part): a window's sum is
+    /// Sum of all closes up to the bar, in double-double, high and low parts: a window's sum is
     /// the difference of two, correct to the last bit however long the series is.
-    sum: Vec<[f64; 2]>,
+    sum: [Vec<f64>; 2],
 }
 
 impl History {
@@ -22,7 +24,10 @@ impl History {
             keep,
             bars: 0,
             close: vec![0.0; keep + block_bars_max],
-            sum: vec![[0.0; 2]; keep + block_bars_max],
+            sum: [
+                vec![0.0; keep + block_bars_max],
+                vec![0.0; keep + block_bars_max],
+            ],
         }
     }
 
@@ -39,34 +44,36 @@ impl History {
     /// Takes the next block; bars before offset `from` do not exist for the indicators.
     pub(super) fn push(&mut self, close: &[f64], from: usize) {
         let last = self.bars..self.bars + self.keep;
-        self.close.copy_within(last.clone(), 0);
-        self.sum.copy_within(last, 0);
+        let [high, low] = &mut self.sum;
+        for column in [&mut self.close, &mut *high, &mut *low] {
+            column.copy_within(last.clone(), 0);
+        }
         self.bars = close.len();
         self.close[self.keep..self.keep + close.len()].copy_from_slice(close);
-        let mut total = self.sum[self.keep - 1];
+        let mut total = [high[self.keep - 1], low[self.keep - 1]];
         for (k, value) in close.iter().enumerate() {
             if k >= from {
                 total = add(total, *value);
             }
-            self.sum[self.keep + k] = total;
+            [high[self.keep + k], low[self.keep + k]] = total;
         }
     }
 
     /// Sum of the `window` closes that end with bar `k` of the block.
     #[inline(always)]
     pub(super) fn window_sum(&self, k: usize, window: usize) -> f64 {
-        let (a, b) = (self.sum[self.keep + k], self.sum[self.keep + k - window]);
+        let at = |k: usize| [self.sum[0][k], self.sum[1][k]];
+        let (a, b) = (at(self.keep + k), at(self.keep + k - window));
         let (difference, error) = two_sum(a[0], -b[0]);
         difference + (error + (a[1] - b[1]))
     }
-}
 
-/// `a + b` as its rounded value and the exact error of the rounding (Knuth).
-#[inline(always)]
-fn two_sum(a: f64, b: f64) -> (f64, f64) {
-    let sum = a + b;
-    let b_part = sum - a;
-    (sum, (a - (sum - b_part)) + (b - b_part))
+    /// Means of the `window` closes that end with each of the bars from `start` on.
+    pub(super) fn window_means(&self, start: usize, window: usize, into: &mut [f64]) {
+        let last = self.keep + start;
+        let part = |from: usize| [&self.sum[0][from..], &self.sum[1][from..]];
+        kernel::window_means(part(last), part(last - window), window as f64, into);
+    }
 }
 
 #[inline(always)]

@@ -36,10 +36,7 @@ pub(super) fn compute(
         Feature::Sma(n) => {
             let start = first_defined_offset(seen, first_defined, from, bars);
             into[from..start].fill(f64::NAN);
-            let divisor = f64::from(n);
-            for (k, value) in into.iter_mut().enumerate().skip(start) {
-                *value = history.window_sum(k, n as usize) / divisor;
-            }
+            history.window_means(start, n as usize, &mut into[start..]);
         }
         Feature::Ema(n) => {
             for k in from..bars {

@@ -33,18 +33,97 @@ impl Extent {
     fn then(self, later: Extent) -> Extent {
         let across = 1.0 - later.min / self.max;
         Extent {
-            min: self.min.min(later.min),
-            max: self.max.max(later.max),
-            drawdown: self.drawdown.max(later.drawdown).max(across),
+            min: lesser(self.min, later.min),
+            max: greater(self.max, later.max),
+            drawdown: greater(greater(self.drawdown, later.drawdown), across),
         }
     }
+}
+
+/// Extents of one run per bar, as columns.
+#[derive(Clone, Debug)]
+struct Runs {
+    min: [f64; QUANTUM_BARS],
+    max: [f64; QUANTUM_BARS],
+    drawdown: [f64; QUANTUM_BARS],
+}
+
+impl Runs {
+    const NONE: Runs = Runs {
+        min: [0.0; QUANTUM_BARS],
+        max: [0.0; QUANTUM_BARS],
+        drawdown: [0.0; QUANTUM_BARS],
+    };
+
+    #[inline(always)]
+    fn at(&self, bar: usize) -> Extent {
+        Extent {
+            min: self.min[bar],
+            max: self.max[bar],
+            drawdown: self.drawdown[bar],
+        }
+    }
+
+    #[inline(always)]
+    fn copy(&mut self, from: &Runs, first: usize, end: usize) {
+        self.min[first..end].copy_from_slice(&from.min[first..end]);
+        self.max[first..end].copy_from_slice(&from.max[first..end]);
+        self.drawdown[first..end].copy_from_slice(&from.drawdown[first..end]);
+    }
+
+    /// Every run of `first..end` grows by the run right after it.
+    #[inline(always)]
+    fn then(&mut self, first: usize, end: usize, later: Extent) {
+        let columns = (
+            &mut self.min[first..end],
+            &mut self.max[first..end],
+            &mut self.drawdown[first..end],
+        );
+        for ((min, max), drawdown) in columns.0.iter_mut().zip(columns.1).zip(columns.2) {
+            let across = 1.0 - later.min / *max;
+            *drawdown = greater(greater(*drawdown, later.drawdown), across);
+            *min = lesser(*min, later.min);
+            *max = greater(*max, later.max);
+        }
+    }
+
+    /// Every run of `first..end` grows by the run right before it.
+    #[inline(always)]
+    fn after(&mut self, earlier: Extent, first: usize, end: usize) {
+        let columns = (
+            &mut self.min[first..end],
+            &mut self.max[first..end],
+            &mut self.drawdown[first..end],
+        );
+        for ((min, max), drawdown) in columns.0.iter_mut().zip(columns.1).zip(columns.2) {
+            let across = 1.0 - *min / earlier.max;
+            *drawdown = greater(greater(earlier.drawdown, *drawdown), across);
+            *min = lesser(earlier.min, *min);
+            *max = greater(earlier.max, *max);
+        }
+    }
+}
+
+/// Prices are never NaN, so that one comparison and no NaN rule is enough.
+#[inline(always)]
+fn greater(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
+#[inline(always)]
+fn lesser(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
 }
 
 /// Prefix sums and extremes of one block's closes.
 #[derive(Clone, Debug)]
 pub struct BlockFigures {
     returns: Box<[[f64; 3]; QUANTUM_BARS + 1]>,
-    extents: Box<[[Extent; QUANTUM_BARS]; LEVELS]>,
+    extents: Box<[Runs; LEVELS]>,
+    /// For every bar, the run from it to the end of its part of the block, and the run from the
+    /// beginning of that part to it; parts double from level to level.
+    to_end: Box<Runs>,
+    from_start: Box<Runs>,
 }
 
 impl BlockFigures {
@@ -52,13 +131,15 @@ impl BlockFigures {
     pub fn new() -> BlockFigures {
         BlockFigures {
             returns: Box::new([[0.0; 3]; QUANTUM_BARS + 1]),
-            extents: Box::new([[Extent::of(0.0); QUANTUM_BARS]; LEVELS]),
+            extents: Box::new([Runs::NONE; LEVELS]),
+            to_end: Box::new(Runs::NONE),
+            from_start: Box::new(Runs::NONE),
         }
     }
 
     /// Bytes on the heap.
     pub const BYTES: usize =
-        size_of::<[[f64; 3]; QUANTUM_BARS + 1]>() + size_of::<[[Extent; QUANTUM_BARS]; LEVELS]>();
+        size_of::<[[f64; 3]; QUANTUM_BARS + 1]>() + (LEVELS + 2) * size_of::<Runs>();
 
     /// Builds the figures of a block, which needs no other block.
     pub fn build(&mut self, closes: &[f64]) {
@@ -82,23 +163,26 @@ impl BlockFigures {
     /// Level L serves runs whose ends differ first in bit L: left of the middle it holds the run
     /// up to the middle, right of it the run from the middle.
     fn build_extents(&mut self, closes: &[f64]) {
+        let bars = closes.len();
+        for runs in [&mut *self.to_end, &mut *self.from_start] {
+            runs.min[..bars].copy_from_slice(closes);
+            runs.max[..bars].copy_from_slice(closes);
+            runs.drawdown[..bars].fill(0.0);
+        }
         for (level, row) in self.extents.iter_mut().enumerate() {
             let half = 1_usize << level;
-            let mut middle = half;
-            while middle < closes.len() {
-                let mut run = Extent::of(closes[middle - 1]);
-                row[middle - 1] = run;
-                for at in (middle - half..middle - 1).rev() {
-                    run = Extent::of(closes[at]).then(run);
-                    row[at] = run;
+            for first in (0..bars).step_by(2 * half) {
+                let middle = first + half;
+                if middle >= bars {
+                    // The rest is no longer than half: no run of this level lies in it.
+                    break;
                 }
-                let mut run = Extent::of(closes[middle]);
-                row[middle] = run;
-                for at in middle + 1..(middle + half).min(closes.len()) {
-                    run = run.then(Extent::of(closes[at]));
-                    row[at] = run;
-                }
-                middle += 2 * half;
+                let end = (middle + half).min(bars);
+                row.copy(&self.to_end, first, middle);
+                row.copy(&self.from_start, middle, end);
+                let (left, right) = (self.to_end.at(first), self.from_start.at(end - 1));
+                self.to_end.then(first, middle, right);
+                self.from_start.after(left, middle, end);
             }
         }
     }
@@ -110,7 +194,7 @@ impl BlockFigures {
             return Extent::of(closes[first]);
         }
         let row = &self.extents[(first ^ last).ilog2() as usize];
-        row[first].then(row[last])
+        row.at(first).then(row.at(last))
     }
 
     /// Sum of returns, of their squares and of the squares of the negative ones, for the bars from

@@ -5,6 +5,7 @@
 //! pieces depend on the span and the quantum alone, never on how a run was tiled.
 
 use super::block::BlockFigures;
+use crate::kernel;
 use admf_formats::result::EquityTotals;
 
 /// How a span's figures are taken. It follows from the configuration, never from observed values.
@@ -16,9 +17,6 @@ pub enum EquityPath {
     /// Every held bar is visited.
     PerBar,
 }
-
-/// Lanes of the per-bar sums: fixed, so that the order of additions is.
-const LANES: usize = 8;
 
 /// The fold of one container's equity.
 #[derive(Clone, Copy, Debug)]
@@ -150,33 +148,34 @@ impl EquityFold {
     }
 
     fn fold_per_bar(&mut self, first: usize, end: usize, closes: &[f64]) {
-        let (units, cash) = (self.totals.units, self.cash);
-        let equity = |at: usize| cash + units * closes[at];
+        let (units, cash, closes) = (self.totals.units, self.cash, &closes[first..end]);
         // The bar before is the last one folded, in this block or the one before.
-        self.add_return(equity(first) / self.previous - 1.0);
+        self.add_return((cash + units * closes[0]) / self.previous - 1.0);
         self.changed = false;
-        self.add_interior_returns(&closes[first..end], units, cash);
-        for at in first..end {
-            self.mark_extremes(equity(at));
-        }
-        self.previous = equity(end - 1);
+        let [sum, square, down] = kernel::return_sums(closes, units, cash);
+        self.totals.return_sum += sum;
+        self.totals.return_square_sum += square;
+        self.totals.downside_square_sum += down;
+        self.mark_curve(closes, units, cash);
+        self.previous = cash + units * closes[closes.len() - 1];
     }
 
-    /// Returns between neighbouring closes of the same span.
-    fn add_interior_returns(&mut self, closes: &[f64], units: f64, cash: f64) {
-        let mut lanes = [[0.0_f64; LANES]; 3];
-        for (k, pair) in closes.windows(2).enumerate() {
-            let change = (cash + units * pair[1]) / (cash + units * pair[0]) - 1.0;
-            let down = change.min(0.0);
-            let lane = k % LANES;
-            lanes[0][lane] += change;
-            lanes[1][lane] += change * change;
-            lanes[2][lane] += down * down;
+    /// Extremes of every bar of a curve: as [`EquityFold::mark_extremes`] bar by bar, but visiting
+    /// only bars that can change them.
+    fn mark_curve(&mut self, closes: &[f64], units: f64, cash: f64) {
+        let mut from = 0;
+        loop {
+            let (peak, deepest) = (self.totals.peak, self.totals.drawdown_max);
+            // At or below this a bar may deepen the drawdown; the margin is wider than what three
+            // roundings can be off, so that no bar is missed. Zero and less is always looked at.
+            let floor = (peak * (1.0 - deepest) * (1.0 + 4.0 * f64::EPSILON)).max(0.0);
+            let at = kernel::next_extreme(closes, from, units, cash, peak, floor);
+            if at == closes.len() {
+                return;
+            }
+            self.mark_extremes(cash + units * closes[at]);
+            from = at + 1;
         }
-        let total = |lane: [f64; LANES]| lane.iter().fold(0.0, |sum, value| sum + value);
-        self.totals.return_sum += total(lanes[0]);
-        self.totals.return_square_sum += total(lanes[1]);
-        self.totals.downside_square_sum += total(lanes[2]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One tile from its sets to committed results, whatever its containers do.
 
 use crate::Result;
-use crate::container::Sink;
+use crate::container::{NoSink, Sink};
 use crate::segment::{ArchiveHandle, Batch, Pool};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
@@ -147,13 +147,14 @@ impl TileRunner {
             error: None,
         };
         let worker = &mut self.worker;
+        let is_traced = !job.rules.trace.events.is_empty() || job.rules.trace.store_trades;
         // The tile's state is discarded after a panic, so nothing half-changed is seen again.
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            let end = worker.run_tile(job, sets, &mut sink)?;
-            if end == TileEnd::Finished {
-                fail_exhausted(worker, &mut sink);
+            if is_traced {
+                run_to_end(worker, job, sets, &mut sink)
+            } else {
+                run_to_end(worker, job, sets, &mut NoSink)
             }
-            Ok(end)
         }));
         let refused = std::mem::take(&mut sink.refused);
         match ran {
@@ -226,7 +227,20 @@ impl TileRunner {
     }
 }
 
-fn fail_exhausted(worker: &mut Worker, sink: &mut RingSink<'_>) {
+fn run_to_end<S: TileSink>(
+    worker: &mut Worker,
+    job: Job<'_>,
+    sets: &[ParameterSet],
+    sink: &mut S,
+) -> Result<TileEnd> {
+    let end = worker.run_tile(job, sets, sink)?;
+    if end == TileEnd::Finished {
+        fail_exhausted(worker, sink);
+    }
+    Ok(end)
+}
+
+fn fail_exhausted<S: TileSink>(worker: &mut Worker, sink: &mut S) {
     let bars = worker.block().clone();
     for (place, container) in worker.containers.iter_mut().enumerate() {
         if container.is_exhausted() {

@@ -1,8 +1,8 @@
 //! Strategies of a value against bands: levels, not crosses.
 
-use super::masks::{above, above_level, below_level};
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
+use crate::kernel::{above, above_level, below_level};
 use crate::portfolio::Direction;
 
 /// Buys oversold, sells overbought.

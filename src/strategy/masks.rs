@@ -1,13 +1,8 @@
 //! Bit masks of conditions over one block.
 
 use crate::features::Column;
-use admf_formats::units::QUANTUM_BARS;
-
-/// Words of a mask: one bit per bar of a quantum.
-pub const WORDS: usize = QUANTUM_BARS / 64;
-
-/// One bit per bar of a block.
-pub type Mask = [u64; WORDS];
+use crate::kernel::above;
+pub use crate::kernel::{Mask, WORDS};
 
 /// Where a strategy's conditions hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,33 +15,6 @@ pub struct Masks {
     pub enter_short: Mask,
     /// Leave a short position.
     pub exit_short: Mask,
-}
-
-/// Bits where `a > b`; a NaN on either side gives 0.
-#[inline]
-pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
-    let mut mask = [0; WORDS];
-    for (word, (a, b)) in mask
-        .iter_mut()
-        .zip(a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0))
-    {
-        for bit in 0..64 {
-            *word |= u64::from(a[bit] > b[bit]) << bit;
-        }
-    }
-    mask
-}
-
-/// Bits where `a > level`.
-#[inline]
-pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
-    above(a, &[level; QUANTUM_BARS])
-}
-
-/// Bits where `a < level`.
-#[inline]
-pub(super) fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
-    above(&[level; QUANTUM_BARS], a)
 }
 
 /// Bars on which `a` crosses above `b` and those on which it crosses below, both strictly: a touch

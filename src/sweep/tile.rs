@@ -43,9 +43,28 @@ impl TileGrid {
         {
             sizes = grown.1;
         }
-        let mut counts = [1; PARAMETERS_MAX];
-        for side in 0..dimensions {
-            counts[side] = lengths[side].div_ceil(sizes[side]);
+        // Tiles of a side are made equally long, which leaves room under the cap for fewer of them
+        // on another side.
+        let even = |sizes: &mut [u64; PARAMETERS_MAX]| -> [u64; PARAMETERS_MAX] {
+            std::array::from_fn(|side| {
+                let count = lengths[side].div_ceil(sizes[side]);
+                sizes[side] = lengths[side].div_ceil(count);
+                count
+            })
+        };
+        let mut counts = even(&mut sizes);
+        while let Some(fewer) = (0..dimensions)
+            .filter(|side| counts[*side] > 1)
+            .map(|side| {
+                let mut fewer = sizes;
+                fewer[side] = lengths[side].div_ceil(counts[side] - 1);
+                fewer
+            })
+            .filter(|fewer| product(fewer) <= cap)
+            .min_by_key(|fewer| fewer.iter().sum::<u64>())
+        {
+            sizes = fewer;
+            counts = even(&mut sizes);
         }
         TileGrid {
             dimensions,

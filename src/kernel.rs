@@ -1,0 +1,374 @@
+//! The loops that touch every bar: comparing columns into masks, means of windows, returns of spans.
+//!
+//! One build runs on any processor: where AVX2 is there a loop is run with it, elsewhere in its
+//! portable form. Both do the same operations on the same values in the same order, without fused
+//! multiply-add, so that both give the same bits for every input, NaN and infinities counted; tests
+//! hold them equal.
+#![allow(unsafe_code)]
+
+use admf_formats::units::QUANTUM_BARS;
+
+/// Words of a mask: one bit per bar of a quantum.
+pub const WORDS: usize = QUANTUM_BARS / 64;
+
+/// One bit per bar of a block.
+pub type Mask = [u64; WORDS];
+
+/// Lanes of sums over bars: fixed, so that the order of additions is.
+pub const LANES: usize = 8;
+
+/// Runs a loop with AVX2 where the processor has it.
+macro_rules! dispatched {
+    ($(#[$doc:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?, $wide:ident, $portable:ident) => {
+        $(#[$doc])*
+        #[inline]
+        $visible fn $name($($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2, which was asked for right above; the function
+                // requires nothing else. Without it the tests below die of an illegal instruction.
+                return unsafe { avx2::$wide($($argument),*) };
+            }
+            portable::$portable($($argument),*)
+        }
+    };
+}
+
+dispatched! {
+    /// Bits where `a > b`; a NaN on either side gives 0.
+    pub fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask, above, above
+}
+dispatched! {
+    /// Bits where `a > level`; a NaN on either side gives 0.
+    pub fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, above_level, above_level
+}
+dispatched! {
+    /// Bits where `a < level`; a NaN on either side gives 0.
+    pub fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, below_level, below_level
+}
+dispatched! {
+    /// Means of windows from the double-double prefix sums (high and low parts) at the last bars of
+    /// the windows and at the bars before their first ones. All slices are as long as `into`.
+    pub fn window_means(
+        last: [&[f64]; 2],
+        before: [&[f64]; 2],
+        divisor: f64,
+        into: &mut [f64],
+    ), window_means, window_means
+}
+dispatched! {
+    /// Sums of the returns `e[k + 1] / e[k] - 1` of the equity curve `cash + units * close[k]`, of
+    /// their squares and of the squares of the negative ones: return k goes into lane
+    /// k % [`LANES`], and the lanes are added in order.
+    pub fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3], return_sums, return_sums
+}
+dispatched! {
+    /// The first bar from `from` on whose equity `cash + units * close` is above `peak`, or not
+    /// above `floor`; the number of bars where there is none.
+    pub fn next_extreme(
+        closes: &[f64],
+        from: usize,
+        units: f64,
+        cash: f64,
+        peak: f64,
+        floor: f64,
+    ) -> usize, next_extreme, next_extreme
+}
+
+/// `a + b` as its rounded value and the exact error of the rounding (Knuth).
+#[inline(always)]
+pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let b_part = sum - a;
+    (sum, (a - (sum - b_part)) + (b - b_part))
+}
+
+/// The loops as any processor runs them.
+mod portable {
+    use super::{LANES, Mask, QUANTUM_BARS, WORDS, two_sum};
+
+    #[inline(always)]
+    pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
+        let mut mask = [0; WORDS];
+        let words = a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0);
+        for (word, (a, b)) in mask.iter_mut().zip(words) {
+            for bit in 0..64 {
+                *word |= u64::from(a[bit] > b[bit]) << bit;
+            }
+        }
+        mask
+    }
+
+    pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+        above(a, &[level; QUANTUM_BARS])
+    }
+
+    pub(super) fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+        above(&[level; QUANTUM_BARS], a)
+    }
+
+    #[inline(always)]
+    pub(super) fn window_means(
+        last: [&[f64]; 2],
+        before: [&[f64]; 2],
+        divisor: f64,
+        into: &mut [f64],
+    ) {
+        let bars = into.len();
+        let ([high, low], [high_before, low_before]) = (
+            last.map(|part| &part[..bars]),
+            before.map(|part| &part[..bars]),
+        );
+        for bar in 0..bars {
+            let (difference, error) = two_sum(high[bar], -high_before[bar]);
+            into[bar] = (difference + (error + (low[bar] - low_before[bar]))) / divisor;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3] {
+        let mut sums = [[0.0_f64; LANES]; 3];
+        let Some(returns) = closes.len().checked_sub(1) else {
+            return [0.0; 3];
+        };
+        let (earlier, later) = (&closes[..returns], &closes[1..]);
+        let (whole, rest) = earlier.as_chunks::<LANES>();
+        let (whole_later, rest_later) = later.as_chunks::<LANES>();
+        for (earlier, later) in whole.iter().zip(whole_later) {
+            for lane in 0..LANES {
+                add_return(&mut sums, lane, earlier[lane], later[lane], units, cash);
+            }
+        }
+        for (lane, (earlier, later)) in rest.iter().zip(rest_later).enumerate() {
+            add_return(&mut sums, lane, *earlier, *later, units, cash);
+        }
+        sums.map(|lanes| lanes.iter().fold(0.0, |sum, value| sum + value))
+    }
+
+    #[inline(always)]
+    fn add_return(
+        sums: &mut [[f64; LANES]; 3],
+        lane: usize,
+        earlier: f64,
+        later: f64,
+        units: f64,
+        cash: f64,
+    ) {
+        let change = (cash + units * later) / (cash + units * earlier) - 1.0;
+        let down = if change < 0.0 { change } else { 0.0 };
+        sums[0][lane] += change;
+        sums[1][lane] += change * change;
+        sums[2][lane] += down * down;
+    }
+
+    #[inline(always)]
+    pub(super) fn next_extreme(
+        closes: &[f64],
+        from: usize,
+        units: f64,
+        cash: f64,
+        peak: f64,
+        floor: f64,
+    ) -> usize {
+        let is_extreme = |close: &f64| {
+            let equity = cash + units * close;
+            equity > peak || equity <= floor
+        };
+        let rest = &closes[from..];
+        from + rest.iter().position(is_extreme).unwrap_or(rest.len())
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Mask, QUANTUM_BARS, WORDS, portable};
+    use std::arch::x86_64::{
+        __m256d, _CMP_GT_OQ, _CMP_LE_OQ, _mm256_add_pd, _mm256_cmp_pd, _mm256_movemask_pd,
+        _mm256_mul_pd, _mm256_or_pd, _mm256_set_pd, _mm256_set1_pd,
+    };
+
+    /// Four values as a vector; the compiler makes one load of it.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(values: &[f64; 4]) -> __m256d {
+        _mm256_set_pd(values[3], values[2], values[1], values[0])
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn greater(a: __m256d, b: __m256d) -> u64 {
+        _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) as u64
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
+        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
+        let mut mask = [0; WORDS];
+        let words = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0);
+        for (word, (a, b)) in mask.iter_mut().zip(words) {
+            for four in 0..16 {
+                *word |= greater(load(&a[four]), load(&b[four])) << (4 * four);
+            }
+        }
+        mask
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+        let level = _mm256_set1_pd(level);
+        let mut mask = [0; WORDS];
+        let words = a.as_chunks::<4>().0.as_chunks::<16>().0;
+        for (word, a) in mask.iter_mut().zip(words) {
+            for (four, values) in a.iter().enumerate() {
+                *word |= greater(load(values), level) << (4 * four);
+            }
+        }
+        mask
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+        let level = _mm256_set1_pd(level);
+        let mut mask = [0; WORDS];
+        let words = a.as_chunks::<4>().0.as_chunks::<16>().0;
+        for (word, a) in mask.iter_mut().zip(words) {
+            for (four, values) in a.iter().enumerate() {
+                *word |= greater(level, load(values)) << (4 * four);
+            }
+        }
+        mask
+    }
+
+    // Where operations are per bar, or the lanes are spelled out, the compiler makes vectors of
+    // the portable loop; enabling AVX2 does not enable fused multiply-add.
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn window_means(
+        last: [&[f64]; 2],
+        before: [&[f64]; 2],
+        divisor: f64,
+        into: &mut [f64],
+    ) {
+        portable::window_means(last, before, divisor, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3] {
+        portable::return_sums(closes, units, cash)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn next_extreme(
+        closes: &[f64],
+        from: usize,
+        units: f64,
+        cash: f64,
+        peak: f64,
+        floor: f64,
+    ) -> usize {
+        let (units4, cash4) = (_mm256_set1_pd(units), _mm256_set1_pd(cash));
+        let (peak4, floor4) = (_mm256_set1_pd(peak), _mm256_set1_pd(floor));
+        let mut at = from;
+        for four in closes[from..].as_chunks::<4>().0 {
+            let equity = _mm256_add_pd(cash4, _mm256_mul_pd(units4, load(four)));
+            let above = _mm256_cmp_pd::<_CMP_GT_OQ>(equity, peak4);
+            let below = _mm256_cmp_pd::<_CMP_LE_OQ>(equity, floor4);
+            let extreme = _mm256_movemask_pd(_mm256_or_pd(above, below));
+            if extreme != 0 {
+                return at + extreme.trailing_zeros() as usize;
+            }
+            at += 4;
+        }
+        portable::next_extreme(closes, at, units, cash, peak, floor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VALUES: [f64; 9] = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        1.0,
+        1.0 + f64::EPSILON,
+        f64::MIN_POSITIVE / 2.0,
+        -1.0,
+    ];
+
+    /// One comparison at a time.
+    fn check(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS], mask: &Mask) {
+        for bar in 0..QUANTUM_BARS {
+            let bit = mask[bar / 64] >> (bar % 64) & 1 == 1;
+            assert_eq!(bit, a[bar] > b[bar], "bar {bar}: {} > {}", a[bar], b[bar]);
+        }
+    }
+
+    fn bits(values: &[f64]) -> Vec<u64> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_compares_as_one_comparison_at_a_time(
+            pairs in prop::collection::vec((0..9_usize, 0..9_usize, -2.0..2.0_f64, any::<bool>()), QUANTUM_BARS),
+            level in 0..9_usize,
+        ) {
+            let column = |which: fn(&(usize, usize, f64, bool)) -> f64| -> Box<[f64; QUANTUM_BARS]> {
+                Box::new(std::array::from_fn(|bar| which(&pairs[bar])))
+            };
+            let a = column(|pair| if pair.3 { VALUES[pair.0] } else { pair.2 });
+            let b = column(|pair| VALUES[pair.1]);
+            check(&a, &b, &above(&a, &b));
+            check(&a, &b, &portable::above(&a, &b));
+            let level = VALUES[level];
+            check(&a, &[level; QUANTUM_BARS], &above_level(&a, level));
+            check(&a, &[level; QUANTUM_BARS], &portable::above_level(&a, level));
+            check(&[level; QUANTUM_BARS], &a, &below_level(&a, level));
+            check(&[level; QUANTUM_BARS], &a, &portable::below_level(&a, level));
+        }
+
+        #[test]
+        fn every_path_gives_the_same_bits(
+            values in prop::collection::vec(1e-3..1e6_f64, 0..=QUANTUM_BARS),
+            units in -1e3..1e3_f64,
+            cash in -1e6..1e6_f64,
+        ) {
+            prop_assert_eq!(
+                bits(&return_sums(&values, units, cash)),
+                bits(&portable::return_sums(&values, units, cash))
+            );
+            for (from, close) in values.iter().enumerate() {
+                let (peak, floor) = (cash + units * close, cash + units * values[0]);
+                prop_assert_eq!(
+                    next_extreme(&values, from, units, cash, peak, floor),
+                    portable::next_extreme(&values, from, units, cash, peak, floor)
+                );
+            }
+            let (mut a, mut b) = (values.clone(), values.clone());
+            let half = values.len() / 2;
+            let parts = |from: usize| [&values[from..], &values[from..]];
+            window_means(parts(half), parts(0), units, &mut a[..half]);
+            portable::window_means(parts(half), parts(0), units, &mut b[..half]);
+            prop_assert_eq!(bits(&a), bits(&b));
+        }
+
+        /// The lanes are part of every reported figure.
+        #[test]
+        fn returns_are_added_in_lanes_of_eight(values in prop::collection::vec(1.0..9.0_f64, 2..40)) {
+            let mut lanes = [[0.0; LANES]; 3];
+            for (k, pair) in values.windows(2).enumerate() {
+                let change = pair[1] / pair[0] - 1.0;
+                lanes[0][k % LANES] += change;
+                lanes[1][k % LANES] += change * change;
+                lanes[2][k % LANES] += change.min(0.0).powi(2);
+            }
+            let expected = lanes.map(|lanes| lanes.iter().fold(0.0, |sum, value| sum + value));
+            prop_assert_eq!(bits(&return_sums(&values, 1.0, 0.0)), bits(&expected));
+        }
+    }
+}
