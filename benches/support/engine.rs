@@ -159,6 +159,7 @@ impl<'a> Sweep<'a> {
             pools: self.folder.join("pools"),
             stop: &stop,
             finished: &finished,
+            shard: None,
         };
         let folder = RunDir::replay_folder(&self.folder, "sweep").expect("an empty folder");
         let started = Instant::now();
