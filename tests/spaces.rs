@@ -92,7 +92,8 @@ fn a_million_samples_are_planned_in_the_memory_of_a_thousand() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for method in ["random", "sobol", "latin_hypercube"] {
         let of = |samples: u64| plan(&workflow(folder.path(), &bollinger(method, samples), ""));
-        let (few, many) = (of(1_000), of(1_000_000));
+        // Whole tiles in both.
+        let (few, many) = (of(1_024), of(1_000_000));
         assert!(many["containers"].as_u64() > Some(900_000));
         let bytes = |plan: &serde_json::Value| plan["peak_bytes"].as_u64().expect("a number");
         // 1 bit per container and 8 bytes per 64 samples.
