@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// The event with the names that the manifest gives; `sealed` is false for events of a container
 /// that was not finished.
-pub(crate) fn of(manifest: &Manifest, container: u64, frame: &Frame, sealed: bool) -> Value {
+pub fn of(manifest: &Manifest, container: u64, frame: &Frame, sealed: bool) -> Value {
     let (stamp, kind) = (&frame.stamp, frame.payload.kind());
     let symbol = manifest
         .symbols

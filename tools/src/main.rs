@@ -1,8 +1,6 @@
 //! `admf-tools`: decodes archives and pools into JSON. It never changes a file that it reads.
 #![forbid(unsafe_code)]
 
-mod files;
-mod line;
 mod summary;
 
 use admf::segment::{ArchiveReader, FileKind, PoolReader};
@@ -11,6 +9,8 @@ use admf_formats::archive::ChunkKind;
 use admf_formats::event::EventKind;
 use admf_formats::report::container_index;
 use admf_formats::segment::Frame;
+use admf_tools::fault::Severity;
+use admf_tools::{files, line, verify};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,16 @@ enum Verb {
     Dump(Filter),
     /// Print closed trades as JSON lines.
     Trades(Filter),
+    /// Name every fault of a file: where it is and what is lost by it.
+    ///
+    /// Exit code 0: nothing is lost; 1: something is; 2: there is no such file.
+    Verify {
+        /// Archive, pool, or a folder of them.
+        path: PathBuf,
+        /// One JSON object per fault, then one per file.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write the JSON of every finished container, as in the results tree.
     Summary {
         /// Archive, or a folder of them.
@@ -74,13 +84,17 @@ fn main() -> ExitCode {
     let out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut out = Output(out);
     let outcome = match Arguments::parse().verb {
-        Verb::Info { path } => info(&path, &mut out),
-        Verb::Dump(filter) => dump(&filter, ChunkKind::Trace, &mut out),
-        Verb::Trades(filter) => dump(&filter, ChunkKind::Trades, &mut out),
-        Verb::Summary { path, out: folder } => summary::write(&path, folder.as_deref(), &mut out),
+        Verb::Info { path } => info(&path, &mut out).map(|()| true),
+        Verb::Dump(filter) => dump(&filter, ChunkKind::Trace, &mut out).map(|()| true),
+        Verb::Trades(filter) => dump(&filter, ChunkKind::Trades, &mut out).map(|()| true),
+        Verb::Verify { path, json } => verify(&path, json, &mut out),
+        Verb::Summary { path, out: folder } => {
+            summary::write(&path, folder.as_deref(), &mut out).map(|()| true)
+        }
     };
-    match outcome.and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
+    match outcome.and_then(|is_whole| out.flush().map(|()| is_whole)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         // The reader of our output has seen enough.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
@@ -101,7 +115,10 @@ struct Output<'a>(std::io::BufWriter<std::io::StdoutLock<'a>>);
 
 impl Output<'_> {
     fn line(&mut self, value: &impl serde::Serialize) -> Result<()> {
-        let text = serde_json::to_string(value).expect("our values are JSON");
+        self.text(&serde_json::to_string(value).expect("our values are JSON"))
+    }
+
+    fn text(&mut self, text: &impl std::fmt::Display) -> Result<()> {
         writeln!(self.0, "{text}").map_err(Error::io("write", Path::new("standard output")))
     }
 
@@ -110,6 +127,47 @@ impl Output<'_> {
             .flush()
             .map_err(Error::io("write", Path::new("standard output")))
     }
+}
+
+/// Faults and findings of every file; whether nothing is lost.
+fn verify(path: &Path, json: bool, out: &mut Output<'_>) -> Result<bool> {
+    let mut is_whole = true;
+    for (path, kind) in files::all(path)? {
+        let mut told = Ok(());
+        let findings = verify::file(&path, kind, &mut |fault| {
+            is_whole &= fault.severity != Severity::Loss;
+            let line = if json {
+                out.line(&fault)
+            } else {
+                out.text(&fault)
+            };
+            if told.is_ok() {
+                told = line;
+            }
+        })?;
+        told?;
+        if json {
+            out.line(&findings)?;
+            continue;
+        }
+        let state = match (findings.losses, findings.sealed, findings.kind) {
+            (1.., ..) => "DAMAGED",
+            (0, true, _) => "intact, sealed",
+            (0, false, "pool") => "intact, unsealed as every pool",
+            _ => "intact, not sealed (killed, or still being written)",
+        };
+        out.text(&format_args!(
+            "{}: {state}: {} of {} containers committed, {} events, {} unsealed; {} losses, {} notes",
+            path.display(),
+            findings.committed,
+            findings.containers,
+            findings.events,
+            findings.unsealed_events,
+            findings.losses,
+            findings.notes,
+        ))?;
+    }
+    Ok(is_whole)
 }
 
 fn info(path: &Path, out: &mut Output<'_>) -> Result<()> {

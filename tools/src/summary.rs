@@ -3,7 +3,7 @@
 //! Where the whole trace was kept, every metric is computed anew from the events and the bars file
 //! that the manifest names; otherwise it is taken from the result record.
 
-use crate::{Output, files};
+use crate::Output;
 use admf::market::BarsFile;
 use admf::metrics::{EquityPath, Recomputation};
 use admf::segment::{ArchiveReader, FileKind};
@@ -11,6 +11,7 @@ use admf::{Error, Result};
 use admf_formats::archive::{ChunkKind, Slot};
 use admf_formats::report::{ContainerReport, to_json_bytes};
 use admf_formats::result::ResultRecord;
+use admf_tools::files;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn write(path: &Path, folder: Option<&Path>, out: &mut Output<'_>) -> Result<()> {
