@@ -100,6 +100,9 @@ enum Verb {
         /// Phase of the container; needed where the run has several.
         #[arg(long)]
         phase: Option<String>,
+        /// Window of the container, from 1; needed where the run has several.
+        #[arg(long)]
+        window: Option<u64>,
         /// What is kept: full, trade_complete, sliding_window or minimal.
         #[arg(long, default_value = "full")]
         policy: String,
@@ -175,10 +178,19 @@ pub fn main() -> ExitCode {
             results,
             container,
             phase,
+            window,
             policy,
             out,
             json,
-        } => run::replay(&results, &container, phase.as_deref(), &policy, out, json),
+        } => run::replay(
+            &results,
+            &container,
+            phase.as_deref(),
+            window,
+            &policy,
+            out,
+            json,
+        ),
         Verb::Oracle { case, data } => verbs::oracle(&case, data.as_deref()),
     };
     match outcome {

@@ -3,10 +3,11 @@
 use super::{RunArguments, progress, show, success};
 use crate::container::Span;
 use crate::market::open_bars;
-use crate::results::{Existing, RunDir, RunPlan};
+use crate::results::{Existing, PhaseDir, RunDir, RunPlan};
 use crate::segment::retention::RetentionPolicy;
 use crate::sequencer::{
-    Candidates, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, plan_phase, run_phase,
+    Candidates, Drive, Outcome, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, WindowBars,
+    plan_phase_on, run_phase, windows,
 };
 use crate::sweep::Shard;
 use crate::workflow::{self, Workflow};
@@ -46,6 +47,14 @@ fn load(arguments: &RunArguments) -> Result<Workflow> {
 
 /// Refuses to split what cannot be merged.
 fn check_shard(workflow: &Workflow) -> Result<()> {
+    if workflow.sequence.has_windows() {
+        return Err(Error::Usage {
+            message: format!(
+                "--shard: {} has windows, whose training must be whole before it is tested; run it on one machine",
+                workflow.name
+            ),
+        });
+    }
     let own = |phase: &&Phase| phase.candidates == Candidates::Space;
     match workflow
         .phases
@@ -139,6 +148,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
 struct Prepared {
     workflow: Workflow,
     symbols: Vec<Symbol>,
+    windows: Vec<WindowBars>,
     threads: u64,
     shard: Option<Shard>,
     stop: Arc<AtomicBool>,
@@ -153,8 +163,16 @@ impl Prepared {
         shard: Option<Shard>,
     ) -> Result<Prepared> {
         let symbols = open_symbols(&workflow, root)?;
+        let data = &workflow.data;
+        let windows = windows(
+            &workflow.sequence,
+            &symbols,
+            (data.start, data.end),
+            &data.import.timezone,
+        )?;
         Ok(Prepared {
             symbols,
+            windows,
             threads: threads(wanted)?,
             shard,
             stop: stop_flag()?,
@@ -181,17 +199,13 @@ impl Prepared {
         })
     }
 
-    /// The phases that run: of a shard those that need nothing of other shards.
-    fn phases(&self) -> impl Iterator<Item = &Phase> {
-        let runs = |phase: &&Phase| self.shard.is_none() || phase.candidates == Candidates::Space;
-        self.workflow.phases.iter().filter(runs)
-    }
-
-    /// The plan of every phase; the whole run is refused where one does not fit.
-    fn plans<'a>(&'a self, settings: &'a RunSettings<'a>) -> Result<Vec<PhaseRun<'a>>> {
-        self.phases()
-            .map(|phase| plan_phase(settings, phase, &stand_ins(&self.workflow, phase)))
-            .collect()
+    fn drive<'a>(&'a self, settings: &'a RunSettings<'a>) -> Drive<'a> {
+        Drive {
+            settings,
+            sequence: &self.workflow.sequence,
+            phases: &self.workflow.phases,
+            windows: &self.windows,
+        }
     }
 }
 
@@ -205,12 +219,20 @@ pub(super) fn plan(arguments: &RunArguments) -> Result<ExitCode> {
         arguments.shard,
     )?;
     let settings = prepared.settings(directory.join("pools"))?;
-    let plans = prepared.plans(&settings)?;
+    let drive = prepared.drive(&settings);
+    let plans = drive.plans(&|phase| stand_ins(&prepared.workflow, phase))?;
     if arguments.json {
         let plans: Vec<_> = plans.iter().map(|run| &run.plan).collect();
-        let value = serde_json::json!({"settings": prepared.workflow.settings, "phases": plans});
+        let mut value =
+            serde_json::json!({"settings": prepared.workflow.settings, "phases": plans});
+        if prepared.workflow.sequence.has_windows() {
+            value["windows"] = drive.listing()?;
+        }
         print!("{}", String::from_utf8_lossy(&to_json_bytes(&value)));
     } else {
+        if prepared.workflow.sequence.has_windows() {
+            show::windows(&drive)?;
+        }
         plans.iter().for_each(|run| show::plan(&run.plan));
     }
     success()
@@ -232,7 +254,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         .join(&workflow.results_dir)
         .join("pools");
     let settings = prepared.settings(pools)?;
-    let plans = prepared.plans(&settings)?;
+    let drive = prepared.drive(&settings);
+    // The whole run is refused where one phase does not fit.
+    drive.plans(&|phase| stand_ins(workflow, phase))?;
     let is_quiet = arguments.quiet || arguments.json;
     let identity = RunPlan {
         workflow: workflow.name.clone(),
@@ -265,55 +289,56 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         }
         return success();
     }
-    let mut chosen: Vec<ResultRecord> = Vec::new();
     let mut aggregates = serde_json::Map::new();
-    for (phase, planned) in prepared.phases().zip(plans) {
-        let phase_run = match phase.candidates {
-            Candidates::Space => planned,
-            Candidates::BestOf { .. } => plan_phase(&settings, phase, &chosen)?,
-        };
+    let has_windows = workflow.sequence.has_windows();
+    if has_windows && !is_quiet {
+        show::windows(&drive)?;
+    }
+    let mut run_one = |phase_run: &PhaseRun<'_>,
+                       label: &str,
+                       folder: &PhaseDir,
+                       directory: &mut RunDir|
+     -> Result<Outcome> {
+        let plan = &phase_run.plan;
         if let Some(reason) = &phase_run.storage_change {
-            directory.note_storage_change(&phase.name, reason)?;
+            directory.note_storage_change(&plan.phase, reason)?;
         }
-        if !is_quiet {
-            show::plan(&phase_run.plan);
+        if !is_quiet && !has_windows {
+            show::plan(plan);
         }
         prepared
             .finished
             .store(0, std::sync::atomic::Ordering::Relaxed);
-        let folder = directory.phase(&phase.name, None);
-        let plan = &phase_run.plan;
-        let ran = progress::watch(
-            &phase.name,
+        let outcome = progress::watch(
+            label,
             plan.containers,
             plan.budget_bytes,
             is_quiet,
             &prepared.finished,
-            || run_phase(&phase_run, &folder),
-        );
-        let outcome = match ran {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                if matches!(error, Error::Interrupted { .. }) {
-                    directory.close(RunStatus::Interrupted)?;
-                }
-                return Err(error);
-            }
-        };
-        if !is_quiet {
+            || run_phase(phase_run, folder),
+        )?;
+        if !is_quiet && has_windows {
+            show::window_outcome(label, &outcome);
+        } else if !is_quiet {
             show::outcome(&outcome, folder.path());
         }
-        if arguments.json {
+        if arguments.json && !has_windows {
             let value = serde_json::from_slice(&to_json_bytes(&outcome.aggregate));
-            aggregates.insert(phase.name.clone(), value.expect("our own JSON is valid"));
+            aggregates.insert(plan.phase.clone(), value.expect("our own JSON is valid"));
         }
-        // What another phase chose is shown whatever it comes to, and a shard chooses nothing.
-        if let (Candidates::Space, None, Some(message)) =
-            (&phase.candidates, prepared.shard, outcome.unmet)
-        {
-            return Err(Error::Unmet { message });
+        Ok(outcome)
+    };
+    if let Err(error) = drive.run(&mut directory, &mut run_one) {
+        if matches!(error, Error::Interrupted { .. }) {
+            directory.close(RunStatus::Interrupted)?;
         }
-        chosen = outcome.best;
+        return Err(error);
+    }
+    let report = drive.report(directory.path())?;
+    if let Some(report) = &report
+        && !is_quiet
+    {
+        show::walk_forward(report, directory.path());
     }
     if !arguments.keep_pools {
         remove_pools(&settings.pools)?;
@@ -321,10 +346,11 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let path = directory.path().to_path_buf();
     directory.close(RunStatus::Finished)?;
     if arguments.json {
-        println!(
-            "{}",
-            serde_json::json!({"results": path, "phases": aggregates})
-        );
+        let value = match report {
+            Some(report) => serde_json::json!({"results": path, "walk_forward": report}),
+            None => serde_json::json!({"results": path, "phases": aggregates}),
+        };
+        println!("{value}");
     }
     success()
 }
@@ -355,6 +381,7 @@ pub(super) fn replay(
     results: &Path,
     container: &str,
     phase: Option<&str>,
+    window: Option<u64>,
     policy: &str,
     out: Option<PathBuf>,
     json: bool,
@@ -400,6 +427,8 @@ pub(super) fn replay(
         }
     }
     let name = &names[place];
+    let at = window_of(&prepared.windows, window)?;
+    let folder = &prepared.windows[at].folder;
     let target = out.unwrap_or_else(|| results.join("replay"));
     std::fs::create_dir_all(&target).map_err(Error::io("create", &target))?;
     let settings = prepared.settings(target.join("pools"))?;
@@ -407,7 +436,7 @@ pub(super) fn replay(
     let source = &prepared.workflow.phases[place];
     let chosen = match &source.candidates {
         Candidates::Space => Vec::new(),
-        Candidates::BestOf { phase, .. } => best_of(results, phase, &settings)?,
+        Candidates::BestOf { phase, .. } => best_of(&results.join(phase).join(folder), &settings)?,
     };
     let count = match &source.candidates {
         Candidates::Space => settings.space.len() * settings.symbols.len() as u64,
@@ -449,8 +478,13 @@ pub(super) fn replay(
     single.container.trace.events = EventSet::ALL;
     single.container.trace.store_trades = true;
     let id = admf_formats::report::container_id(index, count);
-    let directory = RunDir::replay_folder(&target, &format!("{name}_{id}"))?;
-    let planned = plan_phase(&settings, &single, &[record])?;
+    let label = match folder.as_str() {
+        "" => name.clone(),
+        folder => format!("{name}_{}", folder.replace('/', "_")),
+    };
+    let directory = RunDir::replay_folder(&target, &format!("{label}_{id}"))?;
+    let pieces = prepared.windows[at].pieces(single.window);
+    let planned = plan_phase_on(&settings, &single, &[record], pieces[0], 0)?;
     let outcome = run_phase(&planned, &directory)?;
     remove_pools(&settings.pools)?;
     let replayed = outcome
@@ -471,9 +505,26 @@ pub(super) fn replay(
     success()
 }
 
+/// The place of the window that a user names by its number, from 1.
+fn window_of(windows: &[WindowBars], number: Option<u64>) -> Result<usize> {
+    let count = windows.len() as u64;
+    match number {
+        None if count == 1 => Ok(0),
+        Some(number) if (1..=count).contains(&number) && !windows[0].folder.is_empty() => {
+            Ok(number as usize - 1)
+        }
+        Some(_) if windows[0].folder.is_empty() => Err(Error::Usage {
+            message: "--window: this run has no windows".to_owned(),
+        }),
+        _ => Err(Error::Usage {
+            message: format!("name the container's window with --window, 1 to {count}"),
+        }),
+    }
+}
+
 /// What a finished phase handed over, from its own aggregate.
-fn best_of(results: &Path, phase: &str, settings: &RunSettings<'_>) -> Result<Vec<ResultRecord>> {
-    let path = results.join(phase).join("aggregate_results.json");
+fn best_of(folder: &Path, settings: &RunSettings<'_>) -> Result<Vec<ResultRecord>> {
+    let path = folder.join("aggregate_results.json");
     let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
     let wrong = |message: &str| Error::Results {
         path: path.clone(),

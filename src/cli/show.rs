@@ -1,7 +1,8 @@
 //! Plans and outcomes as people read them.
 
+use crate::Result;
 use crate::plan::{Plan, show};
-use crate::sequencer::Outcome;
+use crate::sequencer::{Drive, Outcome};
 use std::path::Path;
 
 pub(super) fn plan(plan: &Plan) {
@@ -74,4 +75,102 @@ pub(super) fn outcome(outcome: &Outcome, folder: &Path) {
         );
     }
     println!("  results: {}", folder.display());
+}
+
+/// A figure that may not exist.
+fn figure(value: Option<f64>) -> String {
+    value.map_or("none".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// The windows of a sequence: how many, and the first and the last.
+pub(super) fn windows(drive: &Drive<'_>) -> Result<()> {
+    let count = drive.windows.len();
+    println!("{}: {count} windows", drive.sequence.name());
+    let mut shown = vec![0, count - 1];
+    shown.dedup();
+    for at in shown {
+        let window = &drive.windows[at];
+        for (what, pieces) in window
+            .train
+            .iter()
+            .map(|piece| ("training", piece))
+            .chain([("testing", &window.test)])
+        {
+            for (symbol, piece) in drive.settings.symbols.iter().zip(pieces) {
+                let span = piece.span;
+                let time = |bar: u64| -> Result<String> {
+                    Ok(admf_formats::units::rfc3339(symbol.bars.ts_of(bar)?).unwrap_or_default())
+                };
+                println!(
+                    "  {} {what} {}: {} bars, {} to {}",
+                    window.folder,
+                    symbol.symbol,
+                    span.end - span.first,
+                    time(span.first)?,
+                    time(span.end - 1)?
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One phase of one window, in a line.
+pub(super) fn window_outcome(label: &str, outcome: &Outcome) {
+    let aggregate = &outcome.aggregate;
+    match aggregate.best.first() {
+        Some(best) => {
+            let parameters: Vec<String> = best
+                .parameters
+                .0
+                .iter()
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect();
+            println!(
+                "{label}: {} containers, {} failed; best {} ({}), {} {}",
+                aggregate.completed,
+                aggregate.failed,
+                best.container,
+                parameters.join(", "),
+                aggregate.objective,
+                figure(best.objective_value)
+            );
+        }
+        None => println!(
+            "{label}: no container finished, {} failed",
+            aggregate.failed
+        ),
+    }
+}
+
+/// What the windows come to.
+pub(super) fn walk_forward(report: &serde_json::Value, folder: &Path) {
+    let number = |path: &str| figure(report.pointer(path).and_then(serde_json::Value::as_f64));
+    println!(
+        "{} of {} windows tested; bars out of sample: {}",
+        report["tested"], report["windows"], report["out_of_sample"]["bars"]
+    );
+    for (name, key) in [
+        ("out of sample", "out_of_sample"),
+        ("buy and hold", "buy_and_hold"),
+    ] {
+        println!(
+            "  {name:<14} total return {}, Sharpe ratio {}, max drawdown {}",
+            number(&format!("/{key}/metrics/total_return")),
+            number(&format!("/{key}/metrics/sharpe_ratio")),
+            number(&format!("/{key}/metrics/max_drawdown")),
+        );
+    }
+    println!(
+        "  {} in sample {}, out of sample {}: efficiency {}, decay {}",
+        report["objective"].as_str().unwrap_or_default(),
+        number("/efficiency/in_sample_objective"),
+        number("/efficiency/out_of_sample_objective"),
+        number("/efficiency/objective_efficiency"),
+        number("/efficiency/objective_decay"),
+    );
+    println!(
+        "  results: {}",
+        folder.join("walk_forward_results.json").display()
+    );
 }

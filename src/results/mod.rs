@@ -23,9 +23,12 @@ use std::path::{Component, Path, PathBuf};
 const RUN_FILE: &str = "run.json";
 
 /// Folders that a run makes under its directory, besides those that its `run.json` names.
-const RUN_FOLDERS: [&str; 6] = [
-    "training", "testing", "sweep", "backtest", "traces", "pools",
+const RUN_FOLDERS: [&str; 7] = [
+    "training", "testing", "sweep", "backtest", "traces", "pools", "windows",
 ];
+
+/// Files that a run makes in its directory, besides `run.json`.
+const RUN_FILES: [&str; 2] = ["walk_forward_results.json", "out_of_sample_equity.csv"];
 
 /// Whether a file must outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +162,12 @@ impl RunDir {
             Some(number) => folder.join(format!("window_{number:02}")),
             None => folder,
         })
+    }
+
+    /// The folder of a phase in a window of a sequence, such as `window_03`, or of the phase itself
+    /// where `window` is empty; not yet created.
+    pub fn phase_in(&self, name: &str, window: &str) -> PhaseDir {
+        PhaseDir::new(self.path.join(name).join(window))
     }
 
     /// The folder of a replay, emptied of an earlier one.
@@ -401,6 +410,19 @@ fn remove_run(path: &Path, earlier: &RunReport) -> Result<()> {
                 return Err(Error::Io {
                     action: "remove",
                     path: folder,
+                    source,
+                });
+            }
+            _ => {}
+        }
+    }
+    for name in RUN_FILES {
+        let file = path.join(name);
+        match fs::remove_file(&file) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(Error::Io {
+                    action: "remove",
+                    path: file,
                     source,
                 });
             }

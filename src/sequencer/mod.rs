@@ -1,13 +1,21 @@
 //! Phases and their windows: planned, run, and folded into their aggregate.
 
+mod curve;
+mod drive;
 mod footprint;
 mod layout;
 mod merge;
+mod out_of_sample;
 mod phase;
+mod sequence;
 mod tile;
+mod windows;
 
+pub use drive::{Drive, RunOne};
 pub use merge::merge_phase;
-pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, run_phase};
+pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, plan_phase_on, run_phase};
+pub use sequence::{Iterations, LEVELS_MAX, Level, Sequence, Unit, WindowRule};
+pub use windows::{Piece, WINDOWS_MAX, WindowBars, windows};
 
 use crate::container::ContainerRules;
 use admf_formats::report::Objective;
@@ -84,15 +92,15 @@ pub enum Split {
     TrainEnd(i64),
 }
 
-/// Which bars of the data a phase trades on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Which bars of a window a phase trades on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// All.
     All,
-    /// Those before the split.
-    Train(Split),
-    /// Those after the split.
-    Test(Split),
+    /// Those of training.
+    Train,
+    /// Those of testing.
+    Test,
 }
 
 /// Which parameter sets a phase runs.

@@ -3,7 +3,7 @@
 use super::footprint::feature_bytes;
 use super::layout::{Layout, Sets};
 use super::tile::{Finished, TileRunner, ToArchive};
-use super::{Candidates, Phase, ResultsStorage, Split, Warmup, Window};
+use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::Span;
 use crate::market::BarsFile;
 use crate::plan::{self, Part, Plan};
@@ -70,7 +70,9 @@ pub struct PhaseRun<'a> {
     settings: &'a RunSettings<'a>,
     phase: &'a Phase,
     sets: Sets<'a>,
-    spans: Vec<Span>,
+    /// What each symbol trades on.
+    pieces: Vec<Piece>,
+    sequence_bytes: u64,
     /// Where results go, which the plan may have changed.
     pub storage: ResultsStorage,
     /// Why the storage was changed.
@@ -85,6 +87,8 @@ pub struct PhaseRun<'a> {
 pub struct Outcome {
     /// The best containers, best first.
     pub best: Vec<ResultRecord>,
+    /// Every container that an earlier phase handed over, in order of index; empty for a space.
+    pub handed_over: Vec<ResultRecord>,
     /// The aggregate.
     pub aggregate: AggregateReport,
     /// Why nothing may be handed over though containers completed: none meets the constraints on
@@ -92,47 +96,31 @@ pub struct Outcome {
     pub unmet: Option<String>,
 }
 
-/// The bars of a window.
-fn span(window: Window, symbol: &Symbol) -> Result<Span> {
-    let Span { first, end } = symbol.data;
-    let cut = |split: Split| -> Result<u64> {
-        Ok(match split {
-            Split::Ratio(ratio) => first + ((end - first) as f64 * ratio) as u64,
-            Split::TrainEnd(ts_ns) => symbol.bars.bar_at_or_after(ts_ns)?.clamp(first, end),
-        })
-    };
-    let span = match window {
-        Window::All => symbol.data,
-        Window::Train(split) => Span {
-            first,
-            end: cut(split)?,
-        },
-        Window::Test(split) => Span {
-            first: cut(split)?,
-            end,
-        },
-    };
-    if span.end < span.first + 2 {
-        return Err(Error::Usage {
-            message: format!(
-                "symbol {}: a window of {} bars (of {}); at least 2 are needed: change `split`, `start` or `end`",
-                symbol.symbol,
-                span.end.saturating_sub(span.first),
-                end - first
-            ),
-        });
-    }
-    Ok(span)
-}
-
-/// Plans a phase. `chosen` are the records that an earlier phase hands over, or as many empty ones
-/// as there will be at most where that phase has not run yet.
-///
-/// Errors: a window without bars, or [`Error::Plan`] where the phase does not fit.
+/// Plans a phase over all the data; see [`plan_phase_on`].
 pub fn plan_phase<'a>(
     settings: &'a RunSettings<'a>,
     phase: &'a Phase,
     chosen: &[ResultRecord],
+) -> Result<PhaseRun<'a>> {
+    let whole = |symbol: &Symbol| Piece {
+        span: symbol.data,
+        history_from: 0,
+    };
+    let pieces: Vec<Piece> = settings.symbols.iter().map(whole).collect();
+    plan_phase_on(settings, phase, chosen, &pieces, 0)
+}
+
+/// Plans a phase on a piece of the data per symbol. `chosen` are the records that an earlier phase
+/// hands over, or as many empty ones as there will be at most where that phase has not run yet.
+/// `sequence_bytes` is what the windows around it keep.
+///
+/// Errors: [`Error::Plan`] where the phase does not fit.
+pub fn plan_phase_on<'a>(
+    settings: &'a RunSettings<'a>,
+    phase: &'a Phase,
+    chosen: &[ResultRecord],
+    pieces: &[Piece],
+    sequence_bytes: u64,
 ) -> Result<PhaseRun<'a>> {
     let sets = match &phase.candidates {
         Candidates::Space => Sets::Space {
@@ -146,16 +134,12 @@ pub fn plan_phase<'a>(
                 .collect(),
         ),
     };
-    let spans = settings
-        .symbols
-        .iter()
-        .map(|symbol| span(phase.window, symbol))
-        .collect::<Result<_>>()?;
     let mut run = PhaseRun {
         settings,
         phase,
         sets,
-        spans,
+        pieces: pieces.to_vec(),
+        sequence_bytes,
         storage: phase.results_storage,
         storage_change: None,
         plan: Plan {
@@ -239,6 +223,12 @@ impl PhaseRun<'_> {
         };
         let containers = self.sets.len();
         let best = phase.top_n.min(containers) * Aggregator::BYTES_PER_BEST as u64;
+        let handed_over = match &self.sets {
+            Sets::Space { .. } => 0,
+            Sets::Chosen(list) => {
+                size_of_val(list.as_slice()) + list.len() * size_of::<ResultRecord>()
+            }
+        };
         let mut shared = vec![
             Part {
                 name: "parameter space",
@@ -246,9 +236,15 @@ impl PhaseRun<'_> {
             },
             Part {
                 name: "best containers",
-                bytes: 2 * best,
+                bytes: 2 * best + handed_over as u64,
             },
         ];
+        if self.sequence_bytes > 0 {
+            shared.push(Part {
+                name: "windows",
+                bytes: self.sequence_bytes,
+            });
+        }
         match self.storage {
             ResultsStorage::Disk => shared.push(Part {
                 name: "committed containers",
@@ -305,18 +301,19 @@ impl PhaseRun<'_> {
 
     fn manifest(&self) -> Manifest {
         let (settings, phase) = (self.settings, self.phase);
-        let symbols = settings
-            .symbols
-            .iter()
-            .zip(&self.spans)
-            .map(|(symbol, span)| ManifestSymbol {
-                symbol: symbol.symbol.clone(),
-                bars_file: symbol.bars.path().to_string_lossy().into_owned(),
-                bars_digest: symbol.bars.digest(),
-                first_bar: span.first,
-                end_bar: span.end,
-                bars_per_year: symbol.bars_per_year,
-            });
+        let symbols =
+            settings
+                .symbols
+                .iter()
+                .zip(&self.pieces)
+                .map(|(symbol, Piece { span, .. })| ManifestSymbol {
+                    symbol: symbol.symbol.clone(),
+                    bars_file: symbol.bars.path().to_string_lossy().into_owned(),
+                    bars_digest: symbol.bars.digest(),
+                    first_bar: span.first,
+                    end_bar: span.end,
+                    bars_per_year: symbol.bars_per_year,
+                });
         Manifest {
             workflow: settings.workflow.to_owned(),
             phase: phase.name.clone(),
@@ -360,15 +357,8 @@ impl PhaseRun<'_> {
             .settings
             .symbols
             .iter()
-            .zip(&self.spans)
-            .map(|(symbol, span)| {
-                Ok(SymbolWindow {
-                    symbol: symbol.symbol.clone(),
-                    bars: span.end - span.first,
-                    first: rfc3339(symbol.bars.ts_of(span.first)?),
-                    last: rfc3339(symbol.bars.ts_of(span.end - 1)?),
-                })
-            });
+            .zip(&self.pieces)
+            .map(|(symbol, piece)| symbol_window(symbol, piece.span));
         let settings = &self.settings.settings["phases"][&phase.name];
         let text = |key: &str| settings[key].as_str().unwrap_or_default().to_owned();
         let own = self.own();
@@ -402,6 +392,16 @@ impl PhaseRun<'_> {
     }
 }
 
+/// The bars of a span with the times of the first and the last.
+pub(super) fn symbol_window(symbol: &Symbol, span: Span) -> Result<SymbolWindow> {
+    Ok(SymbolWindow {
+        symbol: symbol.symbol.clone(),
+        bars: span.end - span.first,
+        first: rfc3339(symbol.bars.ts_of(span.first)?),
+        last: rfc3339(symbol.bars.ts_of(span.end - 1)?),
+    })
+}
+
 /// Results that are kept in memory, by index.
 struct ToTable<'a> {
     table: &'a Mutex<Vec<Option<ResultRecord>>>,
@@ -433,6 +433,14 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     let manifest = run.manifest();
     let context = manifest.report_context();
     let mut aggregator = Aggregator::new(context.clone(), run.phase.top_n);
+    let keeps_all = matches!(run.sets, Sets::Chosen(_));
+    let mut handed_over = Vec::new();
+    let mut push = |aggregator: &mut Aggregator, record: &ResultRecord| {
+        aggregator.push(record);
+        if keeps_all {
+            handed_over.push(*record);
+        }
+    };
     match run.storage {
         ResultsStorage::Memory => {
             let table = Mutex::new(vec![None; containers as usize]);
@@ -443,7 +451,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             table
                 .iter()
                 .flatten()
-                .for_each(|record| aggregator.push(record));
+                .for_each(|record| push(&mut aggregator, record));
         }
         ResultsStorage::Disk => {
             let traces = folder.traces();
@@ -478,7 +486,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             closed.and(ran)?;
             restore_json(run, folder, &context)?;
             scan_records(&traces, containers, |slot| {
-                aggregator.push(&slot.record);
+                push(&mut aggregator, &slot.record);
                 Ok(())
             })?;
         }
@@ -489,6 +497,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     Ok(Outcome {
         best: aggregator.best().copied().collect(),
         unmet: aggregator.unmet(),
+        handed_over,
         aggregate,
     })
 }
@@ -636,18 +645,14 @@ fn run_worker(
         if sets.is_empty() {
             continue;
         }
-        let span = run.spans[symbol as usize];
+        let piece = run.pieces[symbol as usize];
         let job = Job {
             strategy: settings.strategy,
             rules,
             bars: &settings.symbols[symbol as usize].bars,
             symbol,
-            span,
-            features_from: if run.phase.warmup == Warmup::History {
-                0
-            } else {
-                span.first
-            },
+            span: piece.span,
+            features_from: piece.features_from(run.phase.warmup),
             stop: settings.stop,
         };
         let finished: &mut dyn Finished = match &mut to_archive {

@@ -4,10 +4,10 @@ use super::document::{Document, Node};
 use super::phases::phases;
 use super::space;
 use super::words::{self, suggestion};
-use super::{DataSettings, Workflow};
+use super::{DataSettings, Workflow, sequence};
 use crate::Result;
 use crate::market::{BarLabel, ImportOptions};
-use crate::sequencer::{Split, SymbolData};
+use crate::sequencer::SymbolData;
 use crate::strategy;
 use crate::sweep::{Constraint, Space};
 use serde_json::json;
@@ -16,20 +16,12 @@ const MEMORY_BUDGET_DEFAULT: u64 = 64 << 20;
 
 pub(super) fn workflow(document: &Document) -> Result<Workflow> {
     let root = document.root();
-    if let Some(node) = root.get("walk_forward") {
-        return Err(node.error("walk-forward is not supported yet; remove the key"));
-    }
     let known: Vec<&str> = words::WORKFLOW_KEYS
         .into_iter()
         .chain(words::PHASE_KEYS)
         .collect();
     root.map(&known)?;
     let name_node = root.need("workflow", "parameter_sweep")?;
-    if name_node.value() == "walk_forward_optimization" {
-        return Err(
-            name_node.error("walk-forward is not supported yet; use train_test_optimization")
-        );
-    }
     let name = name_node.word(&words::WORKFLOWS)?.to_owned();
     let results_dir = match root.get("results_dir") {
         Some(node) => {
@@ -58,14 +50,18 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
             space.len()
         )));
     }
-    let split = split(&root, &name)?;
-    let (phases, phase_settings) = phases(document, &root, &name, split)?;
+    let sequence::Resolved {
+        sequence,
+        outline,
+        settings: sequence_settings,
+    } = sequence::resolve(document, &root, &name_node)?;
+    let (phases, phase_settings) = phases(document, &root, &outline)?;
     let settings = json!({
         "workflow": name,
         "results_dir": results_dir,
         "data": root.get("data").map(|node| node.value().clone()),
         "strategy": root.get("strategy").map(|node| node.value().clone()),
-        "split": match split { Split::Ratio(ratio) => json!({"ratio": ratio}), Split::TrainEnd(ts) => json!({"train_end": admf_formats::units::rfc3339(ts)}) },
+        "sequence": sequence_settings,
         "phases": phase_settings,
     });
     Ok(Workflow {
@@ -75,6 +71,7 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         data,
         strategy,
         space,
+        sequence,
         phases,
         settings,
     })
@@ -202,42 +199,6 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
     };
     let space = space::space(node, ranges, sampling, constraints)?;
     Ok((name.to_owned(), space))
-}
-
-fn split(root: &Node<'_>, workflow: &str) -> Result<Split> {
-    let ratio = |node: &Node<'_>| {
-        node.number("a number between 0 and 1", |ratio| {
-            ratio > 0.0 && ratio < 1.0
-        })
-    };
-    let given = root.get("split");
-    let short = root.get("train_ratio");
-    if workflow != "train_test_optimization"
-        && let Some(node) = given.as_ref().or(short.as_ref())
-    {
-        return Err(node.error(format!(
-            "{workflow} has no split; remove the key or use train_test_optimization"
-        )));
-    }
-    match (given, short) {
-        (Some(node), Some(_)) => {
-            Err(node.error("both `split` and `train_ratio` are given; keep one"))
-        }
-        (None, Some(node)) => ratio(&node).map(Split::Ratio),
-        (None, None) => Ok(Split::Ratio(0.8)),
-        (Some(node), None) => {
-            let (key, value) = node.one_of(&words::SPLIT)?;
-            if key == "ratio" {
-                return ratio(&value).map(Split::Ratio);
-            }
-            let times =
-                crate::market::TimeReader::new("UTC").map_err(|message| value.error(message))?;
-            times
-                .read(value.text()?)
-                .map(Split::TrainEnd)
-                .map_err(|message| value.error(message))
-        }
-    }
 }
 
 /// The event kinds of a list of names, or of the word `all`.

@@ -119,6 +119,11 @@ impl<'a> Node<'a> {
         &self.value
     }
 
+    /// Its line in the file.
+    pub(super) fn line(&self) -> Option<u64> {
+        self.document.line_of(&self.keys)
+    }
+
     /// An error about this node.
     pub(super) fn error(&self, message: impl std::fmt::Display) -> Error {
         let name = self.keys.join(".");

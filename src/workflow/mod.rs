@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod objective;
 mod phases;
+mod sequence;
 mod space;
 mod words;
 
@@ -15,7 +16,7 @@ mod words;
 mod tests;
 
 use crate::market::ImportOptions;
-use crate::sequencer::{Phase, SymbolData};
+use crate::sequencer::{Phase, Sequence, SymbolData};
 use crate::sweep::Space;
 use crate::{Error, Result};
 use document::Document;
@@ -40,7 +41,7 @@ pub struct DataSettings {
 /// A checked workflow, with every default filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workflow {
-    /// `train_test_optimization`, `parameter_sweep` or `single_backtest`.
+    /// `train_test_optimization`, `parameter_sweep` and so on; see the README.
     pub name: String,
     /// Folder under the results root.
     pub results_dir: String,
@@ -52,7 +53,9 @@ pub struct Workflow {
     pub strategy: String,
     /// Its parameter sets.
     pub space: Space,
-    /// The phases, in the order in which they run.
+    /// What the phases run in: one pass, a split, windows.
+    pub sequence: Sequence,
+    /// The phases of every window, in the order in which they run.
     pub phases: Vec<Phase>,
     /// The effective settings with sorted keys: what `run.json` keeps and a resume compares. The
     /// memory budget is not part of them.
@@ -78,8 +81,8 @@ pub fn from_settings(settings: &Value, path: &Path) -> Result<Workflow> {
     for key in ["workflow", "results_dir", "data", "strategy"] {
         document.insert(key.to_owned(), settings[key].clone());
     }
-    if settings["workflow"] == "train_test_optimization" {
-        document.insert("split".to_owned(), settings["split"].clone());
+    if let Some(sequence) = settings["sequence"].as_object() {
+        document.extend(sequence.clone());
     }
     document.insert("phase_overrides".to_owned(), settings["phases"].clone());
     parse(&Value::Object(document).to_string(), path)

@@ -9,12 +9,8 @@ use crate::container::ContainerRules;
 use crate::execution::{Commission, ExecutionRules, FillAt};
 use crate::portfolio::{Direction, PortfolioRules, Sizing};
 use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
-use crate::sequencer::{
-    Candidates, ContainerResults, Phase, ResultsStorage, Split, Warmup, Window,
-};
+use crate::sequencer::{Candidates, ContainerResults, Phase, ResultsStorage, Warmup, Window};
 use serde_json::{Map, Value, json};
-
-const TRADE_EVENTS: [&str; 3] = ["POSITION_OPEN", "POSITION_CLOSE", "FILL"];
 
 /// Maps that are replaced whole, since their keys exclude each other.
 const REPLACED: [&str; 3] = ["sizing", "commission", "objective"];
@@ -34,7 +30,7 @@ fn defaults() -> Value {
         "result_constraints": {},
         "top_n": 1,
         "warmup": "history",
-        "event_tracing": TRADE_EVENTS,
+        "event_tracing": ["POSITION_OPEN", "POSITION_CLOSE", "FILL"],
         "retention_policy": "trade_complete",
         "sliding_window_size": 1000,
         "store_trades": false,
@@ -44,43 +40,26 @@ fn defaults() -> Value {
     })
 }
 
-/// Name, own defaults, window and candidates of each phase of a workflow.
-fn outline(workflow: &str, split: Split) -> Vec<(&'static str, Value, Window, bool)> {
-    match workflow {
-        "train_test_optimization" => {
-            let with_updates: Vec<&str> = TRADE_EVENTS
-                .into_iter()
-                .chain(["PORTFOLIO_UPDATE"])
-                .collect();
-            let testing = json!({
-                "results_storage": "memory",
-                "event_tracing": with_updates,
-                "retention_policy": "sliding_window",
-            });
-            vec![
-                ("training", json!({}), Window::Train(split), false),
-                ("testing", testing, Window::Test(split), true),
-            ]
-        }
-        "parameter_sweep" => vec![("sweep", json!({}), Window::All, false)],
-        _ => vec![(
-            "backtest",
-            json!({"store_trades": true}),
-            Window::All,
-            false,
-        )],
-    }
+/// A phase as its pattern declares it.
+pub(super) struct Outline {
+    pub(super) name: String,
+    /// Its own defaults.
+    pub(super) defaults: Value,
+    pub(super) window: Window,
+    /// The earlier phase whose best it runs.
+    pub(super) best_of: Option<String>,
 }
 
 /// The phases, and their effective settings by name.
 pub(super) fn phases(
     document: &Document,
     root: &Node<'_>,
-    workflow: &str,
-    split: Split,
+    outline: &[Outline],
 ) -> Result<(Vec<Phase>, Value)> {
-    let outline = outline(workflow, split);
-    let names: Vec<&str> = outline.iter().map(|(name, ..)| *name).collect();
+    let names: Vec<&str> = outline
+        .iter()
+        .map(|outline| outline.name.as_str())
+        .collect();
     let overrides = root.get("phase_overrides");
     if let Some(overrides) = &overrides {
         for (name, value) in overrides.map(&names)? {
@@ -98,12 +77,17 @@ pub(super) fn phases(
                 .map(|node| ((*key).to_owned(), node.value().clone()))
         })
         .collect();
-    let mut built = Vec::new();
+    let mut built: Vec<Phase> = Vec::new();
     let mut settings = Map::new();
-    let mut top_n = 1;
-    for (name, own, window, is_test) in outline {
+    for Outline {
+        name,
+        defaults: own,
+        window,
+        best_of,
+    } in outline
+    {
         let mut merged = defaults();
-        merge(&mut merged, &own);
+        merge(&mut merged, own);
         merge(&mut merged, &Value::Object(top_level.clone()));
         let mut keys = Vec::new();
         if let Some(phase) = overrides.as_ref().and_then(|overrides| overrides.get(name)) {
@@ -117,15 +101,15 @@ pub(super) fn phases(
                 keys,
             },
             name,
-            window,
+            *window,
         )?;
-        if is_test {
+        if let Some(earlier) = best_of {
+            let source = built.iter().find(|built| built.name == *earlier);
             phase.candidates = Candidates::BestOf {
-                phase: "training".to_owned(),
-                count: top_n,
+                phase: earlier.clone(),
+                count: source.map_or(1, |source| source.top_n),
             };
         }
-        top_n = phase.top_n;
         settings.insert(name.to_owned(), merged);
         built.push(phase);
     }
@@ -147,7 +131,7 @@ fn check_phase_keys(node: &Node<'_>) -> Result<()> {
 }
 
 /// Nested maps merge key by key; everything else is replaced.
-fn merge(into: &mut Value, from: &Value) {
+pub(super) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {

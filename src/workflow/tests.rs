@@ -1,6 +1,6 @@
 use super::*;
 use crate::segment::retention::RetentionPolicy;
-use crate::sequencer::ResultsStorage;
+use crate::sequencer::{Iterations, ResultsStorage, Split, Unit, Window, WindowRule};
 use admf_formats::event::EventKind;
 
 const DATA: &str =
@@ -123,7 +123,11 @@ fn what_is_wrong_is_named_with_its_line_and_the_nearest_word() {
     );
     check("split: {ratio: 0.5}", &["no split"]);
     check("train_ratio: 0.5", &["no split"]);
-    check("walk_forward: {train: 5}", &["not supported yet"]);
+    check(
+        "walk_forward: {train: 5}",
+        &["w.yaml:4:", "no walk_forward"],
+    );
+    check("sequence: walk_forward", &["workflow: sequence"]);
     check("trace: {on_full: spill}", &["not supported yet"]);
     check("store_trades: yes", &["true or false"]);
     check("top_n: 0", &["1 or more"]);
@@ -243,4 +247,125 @@ fn ranges_and_parameters_are_checked() {
         "{name: rsi_bands, parameters: {period: 14, oversold: {min: 0.1, max: 0.3, step: 0.1}, overbought: 70}}",
     );
     assert_eq!(workflow.expect("valid").space.len(), 3);
+}
+
+/// The error of a sequence with these lines contains all of `parts`.
+fn check_sequence(lines: &str, parts: &[&str]) {
+    let error = read(&format!("workflow: sequence\n{DATA}{lines}"))
+        .expect_err(lines)
+        .to_string();
+    for part in parts {
+        assert!(error.contains(part), "{lines}: {error} has no {part}");
+    }
+}
+
+#[test]
+fn a_sequence_is_its_patterns_from_the_outside_in() {
+    let nested = "sequence: outer
+sequences:
+  outer: {iterations: windows, settings: {train: 200, unit: bars}, inside: train_test}
+walk_forward: {test: 50}
+train_ratio: 0.6
+";
+    let workflow = read(&format!("workflow: sequence\n{DATA}{nested}")).expect("valid");
+    let levels = &workflow.sequence.levels;
+    assert_eq!(levels.len(), 2);
+    let rule = WindowRule {
+        train: 200,
+        test: 50,
+        step: 21,
+        unit: Unit::Bars,
+        anchored: false,
+    };
+    assert_eq!(levels[0].iterations, Iterations::Windows(rule));
+    assert_eq!(levels[1].iterations, Iterations::Split(Split::Ratio(0.6)));
+    let names: Vec<&str> = workflow
+        .phases
+        .iter()
+        .map(|phase| phase.name.as_str())
+        .collect();
+    assert_eq!(names, ["training", "testing"]);
+    assert_eq!(workflow.phases[1].window, Window::Test);
+    // What a run keeps gives the same workflow again.
+    let again = from_settings(&workflow.settings, Path::new("run.json")).expect("valid");
+    assert_eq!(again.settings, workflow.settings);
+    assert_eq!(again.phases, workflow.phases);
+    assert_eq!(again.sequence.levels, workflow.sequence.levels);
+}
+
+#[test]
+fn the_defaults_of_walk_forward_are_those_of_its_pattern() {
+    let workflow = read(&format!("workflow: walk_forward_optimization\n{DATA}")).expect("valid");
+    let rule = WindowRule {
+        train: 252,
+        test: 63,
+        step: 21,
+        unit: Unit::Days,
+        anchored: false,
+    };
+    assert_eq!(
+        workflow.sequence.levels[0].iterations,
+        Iterations::Windows(rule)
+    );
+    assert_eq!(workflow.phases[0].results_storage, ResultsStorage::Disk);
+    assert_eq!(workflow.phases[1].results_storage, ResultsStorage::Memory);
+    let error = |lines: &str| {
+        read(&format!(
+            "workflow: walk_forward_optimization\n{DATA}{lines}"
+        ))
+        .expect_err(lines)
+        .to_string()
+    };
+    assert!(error("walk_forward: {step: 0}").contains("w.yaml:4: `walk_forward.step`: 0"));
+    assert!(error("walk_forward: {train: -5}").contains("1 or more"));
+    assert!(error("walk_forward: {unit: weeks}").contains("days, bars"));
+    assert!(error("walk_forward: {trian: 5}").contains("did you mean `train`"));
+    assert!(error("walk_forward: 5").contains("a map with keys"));
+}
+
+#[test]
+fn a_wrong_sequence_is_named() {
+    let phases = "phases: [{name: a, on: all}]";
+    check_sequence("", &["`sequence` is missing"]);
+    check_sequence("sequence: walk_forwrd", &["did you mean `walk_forward`"]);
+    check_sequence(
+        "sequence: a\nsequences: {a: {iterations: windows, inside: b}, b: {iterations: split, inside: a}}",
+        &["w.yaml:", "a cycle: a > b > a"],
+    );
+    check_sequence(
+        "sequence: a\nsequences: {a: {iterations: once, inside: a}}",
+        &["a cycle: a > a"],
+    );
+    check_sequence(
+        "sequence: a\nsequences: {a: {iterations: windows, inside: walk_forward}}",
+        &["each kind can stand in a sequence once"],
+    );
+    check_sequence(
+        &format!("sequence: {{iterations: windws, {phases}}}"),
+        &["did you mean `windows`"],
+    );
+    check_sequence(
+        "sequence: {iterations: once}",
+        &["exactly one of `phases` and `inside`"],
+    );
+    check_sequence(
+        "sequence: {iterations: once, phases: [{name: a, on: test}]}",
+        &["phase `a` runs on a part", "on: all"],
+    );
+    check_sequence(
+        "sequence: {iterations: once, phases: [{name: a, on: all, best_of: b}]}",
+        &["`b` is unknown"],
+    );
+    check_sequence(
+        "sequence: {iterations: once, phases: [{name: ../up, on: all}]}",
+        &["cannot be a phase's name"],
+    );
+    check_sequence(
+        "sequence: {iterations: once, phases: [{name: a, on: all}, {name: a, on: all}]}",
+        &["two phases"],
+    );
+    check_sequence(
+        "sequence: parameter_sweep\nwalk_forward: {train: 5}",
+        &["no walk_forward"],
+    );
 }

@@ -1,14 +1,16 @@
 //! Every word a workflow file may contain.
 
 /// Workflows.
-pub(super) const WORKFLOWS: [&str; 3] = [
+pub(super) const WORKFLOWS: [&str; 5] = [
     "train_test_optimization",
     "parameter_sweep",
     "single_backtest",
+    "walk_forward_optimization",
+    "sequence",
 ];
 
 /// Keys of the whole workflow.
-pub(super) const WORKFLOW_KEYS: [&str; 9] = [
+pub(super) const WORKFLOW_KEYS: [&str; 11] = [
     "workflow",
     "results_dir",
     "memory_budget",
@@ -17,6 +19,8 @@ pub(super) const WORKFLOW_KEYS: [&str; 9] = [
     "split",
     "train_ratio",
     "walk_forward",
+    "sequence",
+    "sequences",
     "phase_overrides",
 ];
 
@@ -63,6 +67,9 @@ pub(super) const SLIPPAGE: [&str; 1] = ["rate"];
 pub(super) const TRACE: [&str; 3] = ["bytes_per_container", "on_full", "backing"];
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
 pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "integer", "choice"];
+pub(super) const WALK_FORWARD: [&str; 5] = ["train", "test", "step", "unit", "anchored"];
+pub(super) const PATTERN: [&str; 5] = ["pattern", "iterations", "settings", "phases", "inside"];
+pub(super) const PATTERN_PHASE: [&str; 4] = ["name", "on", "best_of", "defaults"];
 
 /// Retention policies; `all` is `full`.
 pub(super) const POLICIES: [&str; 5] =

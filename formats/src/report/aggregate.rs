@@ -117,6 +117,7 @@ pub struct PhaseSummary {
 
 /// The bars of one symbol that a phase traded on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SymbolWindow {
     /// Symbol.
     pub symbol: String,

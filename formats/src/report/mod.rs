@@ -9,6 +9,7 @@ mod container;
 mod metrics;
 mod objective;
 mod run;
+mod walk_forward;
 
 pub use aggregate::{
     AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, PhaseConfig, PhaseSummary,
@@ -21,8 +22,13 @@ pub use container::{
 pub use metrics::Metrics;
 pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
 pub use run::{RunData, RunReport, RunShard, RunStatus, StorageChange};
+pub use walk_forward::{
+    ChosenSet, CurveReport, EfficiencyReport, ParameterStability, SequenceWindow, StabilityReport,
+    WalkForwardReport, WindowFigures, curve_metrics,
+};
 
 use crate::units::finite;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// What a container's name begins with.
@@ -47,6 +53,28 @@ impl Serialize for Parameters {
             }
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, D::Error> {
+        struct Values;
+        impl<'de> Visitor<'de> for Values {
+            type Value = Parameters;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a map of parameters to numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+                let mut values = Vec::new();
+                while let Some(entry) = map.next_entry::<String, f64>()? {
+                    values.push(entry);
+                }
+                Ok(Parameters(values))
+            }
+        }
+        deserializer.deserialize_map(Values)
     }
 }
 

@@ -1,0 +1,281 @@
+//! The stitched out-of-sample curve: one container at a time, told again, expanded bar by bar.
+//!
+//! Memory is one block of bars, whatever the length: each bar is folded and written to the file as
+//! it comes. Equity of a segment is the container's equity times what the segment before left over
+//! the container's capital.
+
+use super::phase::{RunSettings, Symbol};
+use super::{Phase, Piece};
+use crate::container::{Sink, Span};
+use crate::market::{BarBlock, BarsFile};
+use crate::metrics::TradeFold;
+use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
+use crate::{Error, Result};
+use admf_formats::event::{AnyPayload, EventKind, Payload, Stamp};
+use admf_formats::report::{CurveReport, curve_metrics};
+use admf_formats::result::{EquityTotals, TradeTotals};
+use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS, rfc3339};
+use std::io::Write;
+
+/// An equity curve, folded.
+#[derive(Clone, Copy, Debug)]
+struct Fold {
+    totals: EquityTotals,
+    trades: TradeTotals,
+    /// Equity where the segment began, over what the segment counts in.
+    scale: f64,
+    first_ts: Option<i64>,
+    last_ts: Option<i64>,
+}
+
+impl Fold {
+    fn new(capital: f64) -> Fold {
+        Fold {
+            totals: EquityTotals {
+                initial: capital,
+                last: capital,
+                peak: capital,
+                ..EquityTotals::default()
+            },
+            trades: TradeTotals::default(),
+            scale: 1.0,
+            first_ts: None,
+            last_ts: None,
+        }
+    }
+
+    /// Begins a segment whose own equity is `capital` before its first bar.
+    fn begin(&mut self, capital: f64) {
+        self.scale = self.totals.last / capital;
+    }
+
+    /// Takes the segment's own equity at a close, and gives the curve's. What is lost stays lost:
+    /// from an equity of zero on, nothing is earned.
+    fn push(&mut self, ts_ns: i64, own: f64, holds: bool) -> f64 {
+        let totals = &mut self.totals;
+        let equity = if totals.last > 0.0 {
+            (own * self.scale).max(0.0)
+        } else {
+            0.0
+        };
+        let change = if totals.last > 0.0 {
+            equity / totals.last - 1.0
+        } else {
+            0.0
+        };
+        let down = change.min(0.0);
+        totals.bars += 1;
+        totals.bars_in_market += u64::from(holds);
+        totals.return_sum += change;
+        totals.return_square_sum += change * change;
+        totals.downside_square_sum += down * down;
+        totals.last = equity;
+        totals.peak = totals.peak.max(equity);
+        totals.drawdown_max = totals.drawdown_max.max(1.0 - equity / totals.peak);
+        self.first_ts.get_or_insert(ts_ns);
+        self.last_ts = Some(ts_ns);
+        equity
+    }
+
+    /// Adds the segment's own trades, in the curve's money.
+    fn add_trades(&mut self, own: &TradeTotals) {
+        let trades = &mut self.trades;
+        trades.trades += own.trades;
+        trades.winning += own.winning;
+        trades.losing += own.losing;
+        trades.gross_profit += own.gross_profit * self.scale;
+        trades.gross_loss += own.gross_loss * self.scale;
+        trades.pnl += own.pnl * self.scale;
+        trades.commission += own.commission * self.scale;
+    }
+
+    fn report(&self, bars_per_year: f64) -> CurveReport {
+        CurveReport {
+            bars: self.totals.bars,
+            first: self.first_ts.and_then(rfc3339),
+            last: self.last_ts.and_then(rfc3339),
+            metrics: curve_metrics(self.totals, self.trades, bars_per_year),
+        }
+    }
+}
+
+/// What a segment of the curve holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// Index of the symbol.
+    pub(super) symbol: u16,
+    /// Its bars.
+    pub(super) piece: Piece,
+    /// The parameters; none where nothing is held.
+    pub(super) values: Option<[f64; PARAMETERS_MAX]>,
+}
+
+/// The stitched curve and its benchmark, written as they grow.
+pub(super) struct Curve<W: Write> {
+    strategy: Fold,
+    benchmark: Fold,
+    worker: Worker,
+    out: W,
+}
+
+impl<W: Write> Curve<W> {
+    /// A curve that begins with this capital; rows go to `out`.
+    pub(super) fn new(capital: f64, mut out: W) -> std::io::Result<Curve<W>> {
+        out.write_all(b"time,window,equity,buy_and_hold\n")?;
+        Ok(Curve {
+            strategy: Fold::new(capital),
+            benchmark: Fold::new(capital),
+            worker: Worker::new(1),
+            out,
+        })
+    }
+
+    /// Bytes that it keeps, the columns of one set apart.
+    pub(super) const fn bytes() -> u64 {
+        (Worker::bytes(1) + 2 * 8 * 7 * QUANTUM_BARS) as u64
+    }
+
+    /// Appends a segment.
+    pub(super) fn push(
+        &mut self,
+        settings: &RunSettings<'_>,
+        phase: &Phase,
+        window: &str,
+        segment: Segment,
+    ) -> Result<()> {
+        let symbol = &settings.symbols[segment.symbol as usize];
+        let span = segment.piece.span;
+        let capital = phase.container.portfolio.initial_capital;
+        self.strategy.begin(capital);
+        self.benchmark.begin(close_before(symbol, span)?);
+        let mut teller = Teller {
+            bars: &symbol.bars,
+            block: BarBlock::new(),
+            next: span.first,
+            end: span.end,
+            units: 0.0,
+            cash: capital,
+            strategy: &mut self.strategy,
+            benchmark: &mut self.benchmark,
+            trades: TradeFold::default(),
+            window,
+            out: &mut self.out,
+            error: None,
+        };
+        if let Some(values) = segment.values {
+            let job = Job {
+                strategy: settings.strategy,
+                rules: &phase.container,
+                bars: &symbol.bars,
+                symbol: segment.symbol,
+                span,
+                features_from: segment.piece.features_from(phase.warmup),
+                stop: settings.stop,
+            };
+            let set = ParameterSet { index: 0, values };
+            if self.worker.run_tile(job, &[set], &mut teller)? == TileEnd::Stopped {
+                return Err(Error::Interrupted {
+                    finished: settings.finished.load(std::sync::atomic::Ordering::Relaxed),
+                });
+            }
+        }
+        teller.tell_to(span.end)?;
+        let trades = *teller.trades.totals();
+        self.strategy.add_trades(&trades);
+        Ok(())
+    }
+
+    /// The reports of the curve and of its benchmark, and what rows were written to.
+    pub(super) fn finish(self, bars_per_year: f64) -> (CurveReport, CurveReport, W) {
+        (
+            self.strategy.report(bars_per_year),
+            self.benchmark.report(bars_per_year),
+            self.out,
+        )
+    }
+}
+
+/// The close before a span, or the first one of it where the data begins there.
+fn close_before(symbol: &Symbol, span: Span) -> Result<f64> {
+    let bar = span.first.saturating_sub(1);
+    let mut block = BarBlock::new();
+    symbol
+        .bars
+        .read_quantum(bar / QUANTUM_BARS as u64, &mut block)?;
+    Ok(block.close[(bar - block.first_bar) as usize])
+}
+
+/// Hears the events of one container and tells the curve every bar between them.
+struct Teller<'a, W: Write> {
+    bars: &'a BarsFile,
+    block: BarBlock,
+    next: u64,
+    end: u64,
+    units: f64,
+    cash: f64,
+    strategy: &'a mut Fold,
+    benchmark: &'a mut Fold,
+    trades: TradeFold,
+    window: &'a str,
+    out: &'a mut W,
+    error: Option<Error>,
+}
+
+impl<W: Write> Teller<'_, W> {
+    /// Tells the bars up to but without `bar`.
+    fn tell_to(&mut self, bar: u64) -> Result<()> {
+        while self.next < bar {
+            let at = self.next.wrapping_sub(self.block.first_bar);
+            if self.next < self.block.first_bar || at >= self.block.bars as u64 {
+                self.bars
+                    .read_quantum(self.next / QUANTUM_BARS as u64, &mut self.block)?;
+                continue;
+            }
+            let (close, ts_ns) = (self.block.close[at as usize], self.block.ts_ns[at as usize]);
+            let equity =
+                self.strategy
+                    .push(ts_ns, self.cash + self.units * close, self.units != 0.0);
+            let benchmark = self.benchmark.push(ts_ns, close, true);
+            let time = rfc3339(ts_ns).unwrap_or_default();
+            writeln!(self.out, "{time},{},{equity},{benchmark}", self.window)
+                .map_err(Error::io("write the curve over", self.bars.path()))?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Sink for Teller<'_, W> {
+    fn wants(&self, kind: EventKind) -> bool {
+        matches!(kind, EventKind::PositionClose | EventKind::PortfolioUpdate)
+    }
+
+    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        // Through the bytes, as a reader of the trace would see it.
+        #[repr(align(16))]
+        struct Bytes([u8; 64]);
+        let mut bytes = Bytes([0; 64]);
+        payload.write(&mut bytes.0[..P::BYTES]);
+        match AnyPayload::read(P::KIND, &bytes.0[..P::BYTES]) {
+            Ok(AnyPayload::PositionClose(close)) => self.trades.close(&close),
+            Ok(AnyPayload::PortfolioUpdate(update)) => {
+                let until = u64::from(stamp.bar).min(self.end);
+                if let Err(error) = self.tell_to(until) {
+                    self.error.get_or_insert(error);
+                }
+                (self.units, self.cash) = (update.units, update.cash);
+            }
+            other => unreachable!("only wanted kinds arrive: {other:?}"),
+        }
+    }
+
+    fn end_trade(&mut self, _: u32) {}
+}
+
+impl<W: Write> TileSink for Teller<'_, W> {
+    fn select(&mut self, _: usize) {}
+
+    fn failure(&mut self) -> Option<Error> {
+        self.error.take()
+    }
+}
