@@ -28,6 +28,26 @@ pub struct Part {
     pub bytes: u64,
 }
 
+/// What containers of a phase trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TracePlan {
+    /// Pattern over the names of containers; null for those that no pattern matches. The first of
+    /// the list that matches a name holds.
+    pub pattern: Option<String>,
+    /// Containers that the pattern matches; null without a pattern.
+    pub matched: Option<u64>,
+    /// Trace level that the rules began with.
+    pub trace_level: String,
+    /// Names of the traced kinds of events, in order of their numbers.
+    pub event_tracing: Vec<String>,
+    /// Retention policy.
+    pub retention_policy: String,
+    /// Events of the sliding window; null under other policies.
+    pub sliding_window_size: Option<u64>,
+    /// Whether every trade is kept.
+    pub store_trades: bool,
+}
+
 /// What one phase needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -41,6 +61,8 @@ pub struct Plan {
     pub tile_sets: u64,
     /// Workers.
     pub workers: u64,
+    /// What its containers trace, the more specific pattern first.
+    pub traces: Vec<TracePlan>,
     /// Bytes per use; their sum is the predicted peak.
     pub parts: Vec<Part>,
     /// Predicted peak of resident memory.

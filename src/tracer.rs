@@ -61,9 +61,9 @@ impl Tracer {
         }
     }
 
-    /// Segments that a tracer may hold: what the plan counts.
-    pub fn segments_max(rules: &TraceRules) -> u64 {
-        crate::segment::segments_max(&effective(rules), segment_bytes(rules))
+    /// Segments of this size that a tracer may hold: what the plan counts.
+    pub fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
+        crate::segment::segments_max(&effective(rules), segment_bytes)
             + u64::from(rules.store_trades)
     }
 

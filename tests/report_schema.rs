@@ -222,6 +222,7 @@ fn a_phase_is_summarised() {
             objective: "sharpe_ratio".to_owned(),
             top_n: 2,
             warmup: "history".to_owned(),
+            trace_level: "custom".to_owned(),
             initial_capital: 100_000.0,
         },
     };

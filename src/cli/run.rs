@@ -460,6 +460,7 @@ pub(super) fn replay(
         count: 1,
     };
     single.objective.constraints.clear();
+    single.container_traces.clear();
     single.results_storage = ResultsStorage::Disk;
     single.container_results = crate::sequencer::ContainerResults::Archive;
     single.container.trace.policy = match policy {

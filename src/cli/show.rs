@@ -15,6 +15,30 @@ pub(super) fn plan(plan: &Plan) {
         plan.workers,
         if plan.workers == 1 { "" } else { "s" }
     );
+    for trace in &plan.traces {
+        let of = match (&trace.pattern, trace.matched) {
+            (Some(pattern), Some(matched)) => format!("{pattern} ({matched} containers)"),
+            _ if plan.traces.len() > 1 => "all others".to_owned(),
+            _ => "all".to_owned(),
+        };
+        println!(
+            "  traced by {of}: {}; {}{}{}",
+            if trace.event_tracing.is_empty() {
+                "nothing".to_owned()
+            } else {
+                trace.event_tracing.join(", ")
+            },
+            trace.retention_policy,
+            trace
+                .sliding_window_size
+                .map_or(String::new(), |events| format!(" {events}")),
+            if trace.store_trades {
+                ", trades stored"
+            } else {
+                ""
+            },
+        );
+    }
     for part in &plan.parts {
         println!("  {:<22} {:>12}", part.name, show(part.bytes));
     }

@@ -18,6 +18,18 @@ pub enum RetentionPolicy {
     Full,
 }
 
+impl RetentionPolicy {
+    /// The word of the workflow.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RetentionPolicy::TradeComplete => "trade_complete",
+            RetentionPolicy::SlidingWindow { .. } => "sliding_window",
+            RetentionPolicy::Minimal => "minimal",
+            RetentionPolicy::Full => "full",
+        }
+    }
+}
+
 /// What to do when a ring is at its cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {

@@ -6,15 +6,19 @@ mod footprint;
 mod layout;
 mod merge;
 mod out_of_sample;
+mod pattern;
 mod phase;
 mod sequence;
 mod tile;
+mod traces;
 mod windows;
 
 pub use drive::{Drive, RunOne};
 pub use merge::merge_phase;
+pub use pattern::Pattern;
 pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, plan_phase_on, run_phase};
 pub use sequence::{Iterations, LEVELS_MAX, Level, Sequence, Unit, WindowRule};
+pub use traces::{ContainerTrace, Traces};
 pub use windows::{Piece, WINDOWS_MAX, WindowBars, windows};
 
 use crate::container::ContainerRules;
@@ -128,6 +132,10 @@ pub struct Phase {
     pub candidates: Candidates,
     /// Rules of its containers.
     pub container: ContainerRules,
+    /// Trace level that its rules began with.
+    pub trace_level: String,
+    /// Rules of the containers whose names match a pattern.
+    pub container_traces: Vec<ContainerTrace>,
     /// What ranks its containers.
     pub objective: Objective,
     /// How many best containers are reported and handed over.
@@ -138,4 +146,15 @@ pub struct Phase {
     pub container_results: ContainerResults,
     /// Warm-up of indicators.
     pub warmup: Warmup,
+}
+
+impl Phase {
+    /// What its containers trace.
+    pub fn traces(&self) -> Traces {
+        Traces::new(
+            self.trace_level.clone(),
+            self.container.trace,
+            self.container_traces.clone(),
+        )
+    }
 }

@@ -13,7 +13,7 @@ use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committ
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
 use crate::topology::{Job, ParameterSet, TileEnd, Worker};
-use crate::tracer::{self, Tracer};
+use crate::tracer::Tracer;
 use crate::{Error, Result};
 use admf_formats::archive::SLOT_BYTES;
 use admf_formats::manifest::{Manifest, ManifestSymbol};
@@ -148,6 +148,7 @@ pub fn plan_phase_on<'a>(
             tiles: 0,
             tile_sets: 0,
             workers: 0,
+            traces: Vec::new(),
             parts: Vec::new(),
             peak_bytes: 0,
             budget_bytes: settings.budget,
@@ -177,6 +178,7 @@ pub fn plan_phase_on<'a>(
     run.plan.tile_sets = tile_sets;
     run.tile_cap = cap;
     run.plan.workers = workers;
+    run.plan.traces = phase.traces().plan(containers);
     run.plan.peak_bytes = parts.iter().map(|part| part.bytes).sum();
     run.plan.parts = parts;
     let results = if run.storage == ResultsStorage::Disk {
@@ -214,13 +216,8 @@ impl PhaseRun<'_> {
 
     fn fit(&self) -> Result<(u64, u64, Vec<Part>)> {
         let (settings, phase) = (self.settings, self.phase);
-        let rules = &phase.container.trace;
-        let segment_bytes = tracer::segment_bytes(rules);
-        let segments = Tracer::segments_max(rules);
-        let ring_bytes = match rules.policy {
-            RetentionPolicy::Full => 0,
-            _ => segments * segment_bytes,
-        };
+        let traces = phase.traces();
+        let segment_bytes = traces.segment_bytes();
         let containers = self.sets.len();
         let best = phase.top_n.min(containers) * Aggregator::BYTES_PER_BEST as u64;
         let handed_over = match &self.sets {
@@ -280,13 +277,14 @@ impl PhaseRun<'_> {
                     name: "pools",
                     bytes: Pool::bytes(
                         segment_bytes,
-                        segments * layout.pool_sets(),
+                        traces.segments(layout.pool_sets(), containers),
                         manifest_bytes,
                     ),
                 },
                 Part {
                     name: "archive buffers",
-                    bytes: ArchiveOptions::bytes(1, segment_bytes, ring_bytes),
+                    bytes: ArchiveOptions::bytes(1, segment_bytes, traces.ring_bytes())
+                        + traces.order_bytes(),
                 },
             ])
         };
@@ -386,6 +384,7 @@ impl PhaseRun<'_> {
                 objective: phase.objective.to_string(),
                 top_n: phase.top_n,
                 warmup: text("warmup"),
+                trace_level: phase.trace_level.clone(),
                 initial_capital: phase.container.portfolio.initial_capital,
             },
         })
@@ -458,10 +457,9 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             let done = committed(&traces, containers)?;
             let count: u64 = done.iter().map(|bits| u64::from(bits.count_ones())).sum();
             run.settings.finished.store(count, Ordering::Relaxed);
-            let rules = &run.phase.container.trace;
             let options = ArchiveOptions {
                 workers: run.plan.workers as usize,
-                segment_bytes: tracer::segment_bytes(rules) as usize,
+                segment_bytes: run.phase.traces().segment_bytes() as usize,
                 delay: None,
             };
             let (json_folder, json_context, writes_json) =
@@ -593,7 +591,8 @@ fn run_worker(
     let (settings, rules) = (run.settings, &run.phase.container);
     let layout = Layout::new(&run.sets, run.tile_cap);
     let sets_max = layout.sets_max();
-    let segments = (Tracer::segments_max(&rules.trace) * layout.pool_sets()) as u32;
+    let traces = run.phase.traces();
+    let segments = traces.segments(layout.pool_sets(), run.sets.len()) as u32;
     let (path, is_temporary) = match rules.trace.backing {
         Backing::Disk => {
             std::fs::create_dir_all(&settings.pools)
@@ -617,11 +616,11 @@ fn run_worker(
     let pool = Pool::create(
         &path,
         worker,
-        tracer::segment_bytes(&rules.trace) as u32,
+        traces.segment_bytes() as u32,
         segments,
         manifest,
     )?;
-    let mut runner = TileRunner::new(pool, sets_max as usize);
+    let mut runner = TileRunner::new(pool, sets_max as usize, traces, run.sets.len());
     let mut sets: Vec<ParameterSet> = Vec::with_capacity(sets_max as usize);
     let own = run.own();
     let is_wanted = |index: u64| {

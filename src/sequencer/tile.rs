@@ -1,5 +1,6 @@
 //! One tile from its sets to committed results, whatever its containers do.
 
+use super::traces::Traces;
 use crate::Result;
 use crate::container::{NoSink, Sink};
 use crate::segment::{ArchiveHandle, Batch, Pool};
@@ -110,11 +111,17 @@ pub(super) struct TileRunner {
     pub(super) worker: Worker,
     pub(super) pool: Pool,
     tracers: Vec<Tracer>,
+    traces: Traces,
+    /// Containers of the phase.
+    count: u64,
 }
 
 impl TileRunner {
-    pub(super) fn new(pool: Pool, sets_max: usize) -> TileRunner {
+    /// A runner of tiles of a phase of `count` containers.
+    pub(super) fn new(pool: Pool, sets_max: usize, traces: Traces, count: u64) -> TileRunner {
         TileRunner {
+            traces,
+            count,
             worker: Worker::new(sets_max),
             pool,
             tracers: Vec::with_capacity(sets_max),
@@ -135,7 +142,7 @@ impl TileRunner {
         self.tracers.clear();
         self.tracers.extend(
             sets.iter()
-                .map(|set| Tracer::new(&job.rules.trace, set.index)),
+                .map(|set| Tracer::new(self.traces.of(set.index, self.count), set.index)),
         );
         let mut sink = RingSink {
             pool: &mut self.pool,

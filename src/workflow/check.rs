@@ -56,6 +56,7 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         settings: sequence_settings,
     } = sequence::resolve(document, &root, &name_node)?;
     let (phases, phase_settings) = phases(document, &root, &outline)?;
+    super::levels::check_patterns(document, &phases, space.len() * data.symbols.len() as u64)?;
     let settings = json!({
         "workflow": name,
         "results_dir": results_dir,

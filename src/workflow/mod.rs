@@ -6,6 +6,7 @@
 
 mod check;
 mod document;
+mod levels;
 mod objective;
 mod phases;
 mod sequence;

@@ -2,6 +2,7 @@
 
 use super::check::events;
 use super::document::{Document, Node};
+use super::levels;
 use super::objective::objective;
 use super::words::{self, suggestion};
 use crate::Result;
@@ -9,7 +10,9 @@ use crate::container::ContainerRules;
 use crate::execution::{Commission, ExecutionRules, FillAt};
 use crate::portfolio::{Direction, PortfolioRules, Sizing};
 use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
-use crate::sequencer::{Candidates, ContainerResults, Phase, ResultsStorage, Warmup, Window};
+use crate::sequencer::{
+    Candidates, ContainerResults, ContainerTrace, Phase, ResultsStorage, Warmup, Window,
+};
 use serde_json::{Map, Value, json};
 
 /// Maps that are replaced whole, since their keys exclude each other.
@@ -30,7 +33,9 @@ fn defaults() -> Value {
         "result_constraints": {},
         "top_n": 1,
         "warmup": "history",
-        "event_tracing": ["POSITION_OPEN", "POSITION_CLOSE", "FILL"],
+        "trace_level": "custom",
+        "container_settings": {},
+        "event_tracing": words::TRADE_EVENTS,
         "retention_policy": "trade_complete",
         "sliding_window_size": 1000,
         "store_trades": false,
@@ -86,22 +91,40 @@ pub(super) fn phases(
         best_of,
     } in outline
     {
-        let mut merged = defaults();
-        merge(&mut merged, own);
-        merge(&mut merged, &Value::Object(top_level.clone()));
-        let mut keys = Vec::new();
-        if let Some(phase) = overrides.as_ref().and_then(|overrides| overrides.get(name)) {
-            merge(&mut merged, phase.value());
-            keys = vec!["phase_overrides".to_owned(), name.to_owned()];
-        }
+        let overridden = overrides.as_ref().and_then(|overrides| overrides.get(name));
+        let keys = match &overridden {
+            Some(_) => vec!["phase_overrides".to_owned(), name.to_owned()],
+            None => Vec::new(),
+        };
+        // A level fills in what the user left open, so it comes before all that is written down.
+        let layered = |level: Option<&str>| {
+            let mut merged = defaults();
+            merge(&mut merged, own);
+            merge(&mut merged, &level.map_or(Value::Null, levels::level));
+            merge(&mut merged, &Value::Object(top_level.clone()));
+            if let Some(phase) = &overridden {
+                merge(&mut merged, phase.value());
+            }
+            merged
+        };
+        let level = layered(None)["trace_level"].clone();
+        let merged = layered(level.as_str());
         let mut phase = phase(
             &Source {
                 document,
                 merged: merged.clone(),
-                keys,
+                keys: keys.clone(),
             },
             name,
             *window,
+        )?;
+        phase.container_traces = container_traces(
+            &Source {
+                document,
+                merged: merged.clone(),
+                keys: keys.clone(),
+            },
+            &layered,
         )?;
         if let Some(earlier) = best_of {
             let source = built.iter().find(|built| built.name == *earlier);
@@ -114,6 +137,43 @@ pub(super) fn phases(
         built.push(phase);
     }
     Ok((built, Value::Object(settings)))
+}
+
+/// Rules of the containers that `container_settings` names; `layered` gives a phase's settings as
+/// they are under a level.
+fn container_traces(
+    source: &Source<'_>,
+    layered: &dyn Fn(Option<&str>) -> Value,
+) -> Result<Vec<ContainerTrace>> {
+    let of_phase = source.merged["trace_level"].as_str();
+    levels::container_settings(&source.get("container_settings"))?
+        .into_iter()
+        .map(|settings| {
+            let level = settings.level.as_deref().or(of_phase);
+            let mut merged = layered(level);
+            merge(&mut merged, &settings.keys);
+            let own = Source {
+                document: source.document,
+                merged,
+                keys: source.keys.clone(),
+            };
+            let rules = trace(&own)?;
+            let is_window = matches!(rules.policy, RetentionPolicy::SlidingWindow { .. });
+            if settings.keys.get("sliding_window_size").is_some() && !is_window {
+                return Err(source.get("container_settings").error(format!(
+                    "pattern `{}`: a window has no use under retention_policy {}; add \
+                     `retention_policy: sliding_window`",
+                    settings.pattern.text(),
+                    rules.policy.name()
+                )));
+            }
+            Ok(ContainerTrace {
+                level: level.unwrap_or_default().to_owned(),
+                pattern: settings.pattern,
+                rules,
+            })
+        })
+        .collect()
 }
 
 fn check_phase_keys(node: &Node<'_>) -> Result<()> {
@@ -182,6 +242,11 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
         name: name.to_owned(),
         window,
         candidates: Candidates::Space,
+        trace_level: source
+            .get("trace_level")
+            .word(&words::TRACE_LEVELS)?
+            .to_owned(),
+        container_traces: Vec::new(),
         container: ContainerRules {
             portfolio: portfolio(&source.get("portfolio"))?,
             execution: execution(&source.get("execution"))?,

@@ -25,13 +25,15 @@ pub(super) const WORKFLOW_KEYS: [&str; 11] = [
 ];
 
 /// Keys that every phase has, and that `phase_overrides` may name.
-pub(super) const PHASE_KEYS: [&str; 13] = [
+pub(super) const PHASE_KEYS: [&str; 15] = [
     "portfolio",
     "execution",
     "objective",
     "result_constraints",
     "top_n",
     "warmup",
+    "trace_level",
+    "container_settings",
     "event_tracing",
     "retention_policy",
     "sliding_window_size",
@@ -70,6 +72,24 @@ pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "in
 pub(super) const WALK_FORWARD: [&str; 5] = ["train", "test", "step", "unit", "anchored"];
 pub(super) const PATTERN: [&str; 5] = ["pattern", "iterations", "settings", "phases", "inside"];
 pub(super) const PATTERN_PHASE: [&str; 4] = ["name", "on", "best_of", "defaults"];
+
+/// Trace levels; `custom` fills in nothing.
+pub(super) const TRACE_LEVELS: [&str; 5] = ["custom", "none", "minimal", "normal", "debug"];
+
+/// Keys that `container_settings` has for a pattern; `max_events` is `sliding_window_size`, and
+/// `enabled: false` traces nothing.
+pub(super) const CONTAINER_SETTINGS: [&str; 7] = [
+    "trace_level",
+    "enabled",
+    "event_tracing",
+    "retention_policy",
+    "sliding_window_size",
+    "max_events",
+    "store_trades",
+];
+
+/// Events of trades.
+pub(super) const TRADE_EVENTS: [&str; 3] = ["POSITION_OPEN", "POSITION_CLOSE", "FILL"];
 
 /// Retention policies; `all` is `full`.
 pub(super) const POLICIES: [&str; 5] =

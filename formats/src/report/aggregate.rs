@@ -153,6 +153,8 @@ pub struct PhaseConfig {
     pub top_n: u64,
     /// `history` or `none`.
     pub warmup: String,
+    /// Trace level; `custom` where the keys alone say what is traced.
+    pub trace_level: String,
     /// Equity before the first bar, in money.
     pub initial_capital: f64,
 }
