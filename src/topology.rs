@@ -3,12 +3,12 @@
 //! A worker drives all containers of a tile through one block before the next block, so that the
 //! block's columns stay in cache and are computed once for the whole tile.
 
-use crate::Result;
 use crate::container::{BlockView, Container, ContainerRules, NoSink, Sink, Span};
 use crate::features::{Feature, FeatureColumns};
 use crate::market::{BarBlock, BarsFile};
 use crate::metrics::{BlockFigures, EquityPath};
 use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
+use crate::{Error, Result};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,40 +76,68 @@ pub struct Worker {
     pub containers: Vec<Container>,
 }
 
+/// The features of a parameter set.
+///
+/// Errors: the strategy asks for too many, or for one that cannot be.
+pub fn checked_features(strategy: &dyn Strategy, values: &[f64]) -> Result<Vec<Feature>> {
+    let refuse = |message: String| Error::Usage {
+        message: format!("strategy {}: {message}", strategy.name()),
+    };
+    let features = strategy.features(&values[..strategy.parameters().len()]);
+    if features.len() > FEATURES_MAX {
+        return Err(refuse(format!(
+            "{} features for one parameter set; {FEATURES_MAX} at most were expected",
+            features.len()
+        )));
+    }
+    for feature in &features {
+        feature.check().map_err(&refuse)?;
+    }
+    Ok(features)
+}
+
 /// Distinct features of a tile, and for each set where its own lie.
+///
+/// Errors: the strategy asks for too many features, or for one that cannot be.
 fn plan_features(
     strategy: &dyn Strategy,
     sets: &[ParameterSet],
-) -> (Vec<Feature>, Vec<[u16; FEATURES_MAX]>) {
+) -> Result<(Vec<Feature>, Vec<[u16; FEATURES_MAX]>)> {
+    let parameter_count = strategy.parameters().len();
     let mut features: Vec<Feature> = Vec::new();
-    let columns = sets
-        .iter()
-        .map(|set| {
-            let mut indices = [0; FEATURES_MAX];
-            for (place, feature) in indices.iter_mut().zip(strategy.features(&set.values)) {
-                let known = features.iter().position(|other| *other == feature);
-                *place = known.unwrap_or_else(|| {
-                    features.push(feature);
-                    features.len() - 1
-                }) as u16;
-            }
-            indices
-        })
-        .collect();
-    (features, columns)
+    let mut columns = Vec::with_capacity(sets.len());
+    for set in sets {
+        let needed = strategy.features(&set.values[..parameter_count]);
+        let known = |feature: &Feature| features.iter().position(|other| other == feature);
+        if needed.len() > FEATURES_MAX || needed.iter().any(|feature| known(feature).is_none()) {
+            checked_features(strategy, &set.values)?;
+        }
+        let mut indices = [0; FEATURES_MAX];
+        for (place, feature) in indices.iter_mut().zip(needed) {
+            let known = features.iter().position(|other| *other == feature);
+            *place = known.unwrap_or_else(|| {
+                features.push(feature);
+                features.len() - 1
+            }) as u16;
+        }
+        columns.push(indices);
+    }
+    Ok((features, columns))
 }
 
 /// Bytes of the feature columns that a tile of these sets needs.
-pub fn feature_bytes(strategy: &dyn Strategy, sets: &[ParameterSet]) -> usize {
-    let (features, columns) = plan_features(strategy, sets);
-    FeatureColumns::bytes(&features) + size_of_val(columns.as_slice())
+///
+/// Errors: a strategy asks for too many features, or for one that cannot be.
+pub fn feature_bytes(strategy: &dyn Strategy, sets: &[ParameterSet]) -> Result<usize> {
+    let (features, columns) = plan_features(strategy, sets)?;
+    Ok(FeatureColumns::bytes(&features) + size_of_val(columns.as_slice()))
 }
 
 /// First bar on which this set may decide: one after the first on which all its features are
 /// defined.
 fn first_decision(strategy: &dyn Strategy, set: &ParameterSet, features_from: u64) -> u64 {
     let defined = strategy
-        .features(&set.values)
+        .features(&set.values[..strategy.parameters().len()])
         .iter()
         .map(|feature| feature.first_defined())
         .max();
@@ -145,7 +173,7 @@ impl Worker {
         sets: &[ParameterSet],
         sink: &mut S,
     ) -> Result<TileEnd> {
-        let (features, columns) = plan_features(job.strategy, sets);
+        let (features, columns) = plan_features(job.strategy, sets)?;
         let mut features = FeatureColumns::new(features);
         self.containers.clear();
         self.containers

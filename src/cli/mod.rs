@@ -153,6 +153,18 @@ struct RunArguments {
     json: bool,
 }
 
+/// Runs the program with strategies of one's own beside the built-in ones: workflows name them
+/// like any other.
+pub fn run_with(strategies: &[&'static dyn crate::strategy::Strategy]) -> ExitCode {
+    for strategy in strategies {
+        if let Err(error) = crate::strategy::register(*strategy) {
+            eprintln!("error: {error}");
+            return ExitCode::from(code_of(&error));
+        }
+    }
+    main()
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -157,6 +157,8 @@ features! {
     DonchianHigh "donchian_high" (n: u32 = 20),
     /// Lowest low of the n bars before this one.
     DonchianLow "donchian_low" (n: u32 = 20),
+    /// Middle between the two.
+    DonchianMiddle "donchian_middle" (n: u32 = 20),
     /// Highest high of n bars.
     Highest "highest" (n: u32 = 20),
     /// Lowest low of n bars.
@@ -332,7 +334,8 @@ impl Feature {
             F::Rsi(n) | F::Atr(n) | F::PlusDi(n) | F::MinusDi(n) | F::Mfi(n) => bars(n),
             F::Adx(n) => 2 * bars(n) - 1,
             F::VortexPlus(n) | F::VortexMinus(n) | F::Keltner(n, _) => bars(n),
-            F::DonchianHigh(n) | F::DonchianLow(n) | F::Volatility(n) => bars(n),
+            F::DonchianHigh(n) | F::DonchianLow(n) | F::DonchianMiddle(n) => bars(n),
+            F::Volatility(n) => bars(n),
             F::Support(n, ..) | F::Resistance(n, ..) => bars(n),
             F::Highest(n) | F::Lowest(n) | F::WilliamsR(n) | F::Cci(n) => bars(n) - 1,
             F::StdDev(n) | F::ZScore(n) | F::StochasticK(n) => bars(n) - 1,
@@ -392,6 +395,7 @@ impl Feature {
             F::VortexPlus(a) | F::VortexMinus(a) | F::VwapBand(a, _) => 3 * n(a),
             F::Support(a, ..) | F::Resistance(a, ..) => 3 * n(a),
             F::WilliamsR(a) | F::StochasticK(a) | F::Fibonacci(a, _) => 4 * n(a),
+            F::DonchianMiddle(a) => 4 * n(a),
             F::IchimokuConversion(a) | F::IchimokuBase(a) | F::AroonOscillator(a) => 4 * n(a + 1),
             F::SwingHigh(a) | F::SwingLow(a) | F::TrendlineHigh(a) | F::TrendlineLow(a) => 4 * n(a),
             F::StochasticD(a, d) => 4 * n(a) + n(d),
@@ -469,6 +473,7 @@ impl Feature {
             F::AccumulationDistribution => of!(volume::accumulation_distribution()),
             F::DonchianHigh(n) => of!(levels::donchian(Side::High, n)),
             F::DonchianLow(n) => of!(levels::donchian(Side::Low, n)),
+            F::DonchianMiddle(n) => of!(levels::donchian_middle(n)),
             F::Highest(n) => of!(levels::extreme(Side::High, n)),
             F::Lowest(n) => of!(levels::extreme(Side::Low, n)),
             F::IchimokuConversion(n) | F::IchimokuBase(n) => of!(levels::ichimoku_line(n)),

@@ -50,6 +50,12 @@ pub(super) fn donchian(side: Side, n: u32) -> impl FnMut(&Bar) -> f64 {
     }
 }
 
+/// Middle between both extremes of the n bars before this one.
+pub(super) fn donchian_middle(n: u32) -> impl FnMut(&Bar) -> f64 {
+    let (mut high, mut low) = (donchian(Side::High, n), donchian(Side::Low, n));
+    move |bar| (high(bar) + low(bar)) / 2.0
+}
+
 /// Middle between the highest high and the lowest low of n bars.
 fn midrange(n: u32) -> impl FnMut(&Bar) -> f64 {
     let (mut high, mut low) = (Extreme::highest(n), Extreme::lowest(n));

@@ -4,6 +4,7 @@ use super::layout::Layout;
 use crate::features::{Feature, FeatureColumns};
 use crate::strategy::{FEATURES_MAX, Strategy};
 use crate::sweep::Space;
+use crate::{Result, topology};
 
 /// Bytes of the columns of the worst tile of this layout.
 ///
@@ -11,12 +12,19 @@ use crate::sweep::Space;
 /// the corners of the space. Distinct features are counted for each place among a set's features
 /// apart, as if no two places shared one: so the first tile of a grid, which is a whole one, has as
 /// many as any. Samples share columns by chance alone, so nothing is counted on.
-pub(super) fn feature_bytes(strategy: &dyn Strategy, space: &Space, layout: &Layout<'_>) -> usize {
+///
+/// Errors: at a corner the strategy asks for too many features, or for one that cannot be.
+pub(super) fn feature_bytes(
+    strategy: &dyn Strategy,
+    space: &Space,
+    layout: &Layout<'_>,
+) -> Result<usize> {
     let corners = space.corners();
     // The largest feature of each place.
     let mut largest: Vec<Feature> = Vec::new();
     for values in &corners {
-        for (place, feature) in strategy.features(values).into_iter().enumerate() {
+        let features = topology::checked_features(strategy, values)?;
+        for (place, feature) in features.into_iter().enumerate() {
             let bytes = |feature: &Feature| FeatureColumns::bytes(std::slice::from_ref(feature));
             match largest.get_mut(place) {
                 Some(known) if bytes(known) < bytes(&feature) => *known = feature,
@@ -46,7 +54,7 @@ pub(super) fn feature_bytes(strategy: &dyn Strategy, space: &Space, layout: &Lay
         .zip(counts)
         .flat_map(|(feature, count)| std::iter::repeat_n(feature, count))
         .collect();
-    FeatureColumns::bytes(&worst) + sets * size_of::<[u16; FEATURES_MAX]>()
+    Ok(FeatureColumns::bytes(&worst) + sets * size_of::<[u16; FEATURES_MAX]>())
 }
 
 #[cfg(test)]
@@ -55,7 +63,6 @@ mod tests {
     use super::*;
     use crate::strategy::by_name;
     use crate::sweep::{Constraint, Dimension, Method, Range, Sampler};
-    use crate::topology;
 
     /// No tile of the space needs more than the bound, for any size of tiles.
     fn check(space: &Space) {
@@ -63,11 +70,12 @@ mod tests {
         let sets = Sets::Space { space, symbols: 1 };
         for cap in [1, 16, 100, 512] {
             let layout = Layout::new(&sets, cap);
-            let bound = feature_bytes(strategy, space, &layout);
+            let bound = feature_bytes(strategy, space, &layout).expect("possible features");
             let mut tile_sets = Vec::new();
             for tile in 0..layout.tiles() {
                 layout.tile(tile, |_| true, &mut tile_sets);
-                let bytes = topology::feature_bytes(strategy, &tile_sets);
+                let bytes =
+                    topology::feature_bytes(strategy, &tile_sets).expect("possible features");
                 assert!(bytes <= bound, "tile {tile} of {cap}: {bytes} of {bound}");
             }
         }

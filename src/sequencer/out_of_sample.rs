@@ -53,7 +53,8 @@ pub(super) fn bytes(settings: &RunSettings<'_>) -> u64 {
         index: 0,
         values: settings.space.values(settings.space.len() - 1),
     };
-    let features = feature_bytes(settings.strategy, &[set]) as u64;
+    // Features that cannot be are refused when the phase is planned.
+    let features = feature_bytes(settings.strategy, &[set]).unwrap_or(0) as u64;
     Curve::<Vec<u8>>::bytes() + features + BUFFER_BYTES as u64
 }
 

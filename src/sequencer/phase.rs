@@ -258,7 +258,7 @@ impl PhaseRun<'_> {
         let worker = |tile: u64| -> Result<Vec<Part>> {
             let layout = Layout::new(&self.sets, tile);
             let sets_max = layout.sets_max();
-            let features = feature_bytes(settings.strategy, settings.space, &layout);
+            let features = feature_bytes(settings.strategy, settings.space, &layout)?;
             let own = sets_max * (2 * size_of::<ParameterSet>() + size_of::<Tracer>() + 64) as u64;
             Ok(vec![
                 Part {

@@ -17,6 +17,14 @@ impl Strategy for Rsi {
         &["period", "oversold", "overbought"]
     }
 
+    fn thresholds(&self) -> &'static [&'static str] {
+        &["oversold", "overbought"]
+    }
+
+    fn usual(&self) -> &'static [f64] {
+        &[14.0, 30.0, 70.0]
+    }
+
     fn features(&self, p: &[f64]) -> Vec<Feature> {
         vec![Feature::Rsi(p[0] as u32)]
     }
@@ -43,6 +51,14 @@ impl Strategy for Bollinger {
 
     fn parameters(&self) -> &'static [&'static str] {
         &["period", "std_dev"]
+    }
+
+    fn thresholds(&self) -> &'static [&'static str] {
+        &["std_dev"]
+    }
+
+    fn usual(&self) -> &'static [f64] {
+        &[20.0, 2.0]
     }
 
     fn features(&self, p: &[f64]) -> Vec<Feature> {
@@ -77,6 +93,10 @@ impl Strategy for Donchian {
 
     fn parameters(&self) -> &'static [&'static str] {
         &["entry", "exit"]
+    }
+
+    fn usual(&self) -> &'static [f64] {
+        &[20.0, 10.0]
     }
 
     fn features(&self, p: &[f64]) -> Vec<Feature> {

@@ -16,7 +16,7 @@ fn cross_masks(columns: &Columns<'_>, masks: &mut Masks) {
 }
 
 macro_rules! crossover {
-    ($(#[$doc:meta])* $type:ident, $name:literal, $parameters:expr, |$p:ident| $features:expr) => {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $parameters:expr, $usual:expr, |$p:ident| $features:expr) => {
         $(#[$doc])*
         pub(super) struct $type;
 
@@ -27,6 +27,10 @@ macro_rules! crossover {
 
             fn parameters(&self) -> &'static [&'static str] {
                 &$parameters
+            }
+
+            fn usual(&self) -> &'static [f64] {
+                &$usual
             }
 
             fn features(&self, $p: &[f64]) -> Vec<Feature> {
@@ -42,16 +46,23 @@ macro_rules! crossover {
 
 crossover!(
     /// Simple moving averages of the close.
-    Sma, "sma_crossover", ["fast", "slow"], |p| [Feature::Sma(p[0] as u32), Feature::Sma(p[1] as u32)]
+    Sma, "sma_crossover", ["fast", "slow"], [10.0, 20.0], |p| [Feature::Sma(p[0] as u32), Feature::Sma(p[1] as u32)]
 );
 crossover!(
     /// Exponential moving averages of the close.
-    Ema, "ema_crossover", ["fast", "slow"], |p| [Feature::Ema(p[0] as u32), Feature::Ema(p[1] as u32)]
+    Ema, "ema_crossover", ["fast", "slow"], [12.0, 26.0], |p| [Feature::Ema(p[0] as u32), Feature::Ema(p[1] as u32)]
 );
 crossover!(
     /// The MACD line and its signal line.
-    Macd, "macd_crossover", ["fast", "slow", "signal"], |p| [
+    Macd, "macd_crossover", ["fast", "slow", "signal"], [12.0, 26.0, 9.0], |p| [
         Feature::Macd(p[0] as u32, p[1] as u32),
         Feature::MacdSignal(p[0] as u32, p[1] as u32, p[2] as u32),
+    ]
+);
+crossover!(
+    /// Simple moving averages, under the name and with the usual lengths of ADMF-PC.
+    Ma, "ma_crossover", ["fast", "slow"], [5.0, 20.0], |p| [
+        Feature::Sma(p[0] as u32),
+        Feature::Sma(p[1] as u32),
     ]
 );

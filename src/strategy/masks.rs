@@ -20,7 +20,7 @@ pub struct Masks {
 /// Bars on which `a` crosses above `b` and those on which it crosses below, both strictly: a touch
 /// with exact equality is no cross.
 #[inline]
-pub(super) fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
+pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
     let over = above(a.now(), b.now());
     let mut before = a.before()[0] > b.before()[0];
     let (mut up, mut down) = ([0; WORDS], [0; WORDS]);

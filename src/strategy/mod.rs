@@ -5,15 +5,22 @@
 
 mod bands;
 mod crossover;
+mod logic;
 mod masks;
+mod momentum;
+mod registry;
+mod reversion;
 
-pub use masks::{Mask, Masks, WORDS};
+pub use crate::kernel::{above, above_level, below_level};
+pub use logic::{both, either, scaled};
+pub use masks::{Mask, Masks, WORDS, crosses};
+pub use registry::{all, by_name, register};
 
 use crate::features::{Column, Feature, FeatureColumns};
 use crate::portfolio::Direction;
 
 /// The most features that one parameter set of a strategy may need.
-pub const FEATURES_MAX: usize = 4;
+pub const FEATURES_MAX: usize = 8;
 
 pub use crate::features::WINDOW_BARS_MAX;
 
@@ -43,7 +50,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A named strategy.
+/// A named strategy. One of your own: `examples/own_strategy.rs`.
 pub trait Strategy: Sync {
     /// Name in the workflow.
     fn name(&self) -> &'static str;
@@ -51,13 +58,25 @@ pub trait Strategy: Sync {
     /// Names of its parameters, in the order in which values are passed.
     fn parameters(&self) -> &'static [&'static str];
 
+    /// Those of its parameters that are no window in bars.
+    fn thresholds(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Usual values of its parameters, in their order; empty where there are none. They are for
+    /// messages and documentation: a workflow names every value it runs with.
+    fn usual(&self) -> &'static [f64] {
+        &[]
+    }
+
     /// Whether a parameter may have this value; the message says what was expected.
     ///
-    /// Windows are whole numbers of bars; anything else may be any number.
+    /// Windows are whole numbers of bars; for the others see [`Strategy::check_threshold`].
     fn check(&self, parameter: &str, value: f64) -> Result<(), String> {
-        let is_window = !["oversold", "overbought", "std_dev"].contains(&parameter);
-        if is_window && (value < 1.0 || value.fract() != 0.0 || value > f64::from(WINDOW_BARS_MAX))
-        {
+        if self.thresholds().contains(&parameter) {
+            return self.check_threshold(parameter, value);
+        }
+        if value < 1.0 || value.fract() != 0.0 || value > f64::from(WINDOW_BARS_MAX) {
             return Err(format!(
                 "{value} was found; a whole number from 1 to {WINDOW_BARS_MAX} was expected"
             ));
@@ -65,11 +84,20 @@ pub trait Strategy: Sync {
         Ok(())
     }
 
+    /// Whether a parameter that is no window may have this value; any number unless a strategy
+    /// says otherwise.
+    fn check_threshold(&self, _parameter: &str, _value: f64) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The features that this parameter set needs, at most [`FEATURES_MAX`].
     fn features(&self, parameters: &[f64]) -> Vec<Feature>;
 
-    /// Writes the masks of one block. Bits of bars before the first decision, or beyond the
-    /// block, are ignored.
+    /// Writes the masks of one block, all four: they come as another container left them. Bits of
+    /// bars before the first decision, or beyond the block, are ignored.
+    ///
+    /// Entries are obeyed while the position is another one, exits while there is one; an entry
+    /// wins over an exit of the same bar. A condition on bar k may use no column beyond bar k.
     fn masks(
         &self,
         parameters: &[f64],
@@ -77,24 +105,4 @@ pub trait Strategy: Sync {
         direction: Direction,
         masks: &mut Masks,
     );
-}
-
-/// Every built-in strategy.
-pub fn all() -> &'static [&'static dyn Strategy] {
-    &[
-        &crossover::Sma,
-        &crossover::Ema,
-        &crossover::Macd,
-        &bands::Rsi,
-        &bands::Bollinger,
-        &bands::Donchian,
-    ]
-}
-
-/// The strategy with this name.
-pub fn by_name(name: &str) -> Option<&'static dyn Strategy> {
-    all()
-        .iter()
-        .copied()
-        .find(|strategy| strategy.name() == name)
 }

@@ -167,6 +167,11 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
         .iter()
         .map(|strategy| strategy.name())
         .collect();
+    if name_node.value() == "duckdb_ensemble" {
+        return Err(name_node.error(
+            "ensembles of strategies are not supported; a strategy in Rust can combine several: examples/own_strategy.rs",
+        ));
+    }
     let name = name_node.word(&names)?;
     let strategy = strategy::by_name(name).expect("the word is one of the names");
     let parameters_node = node.need(
@@ -180,7 +185,7 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
         let node = parameters_node.get(parameter).ok_or_else(|| {
             parameters_node.error(format!(
                 "{name} needs `{parameter}`; its parameters are {}",
-                strategy.parameters().join(", ")
+                usual_parameters(strategy)
             ))
         })?;
         let check = |value: f64| strategy.check(parameter, value);
@@ -200,6 +205,17 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
     };
     let space = space::space(node, ranges, sampling, constraints)?;
     Ok((name.to_owned(), space))
+}
+
+/// Names of a strategy's parameters, with their usual values.
+fn usual_parameters(strategy: &dyn strategy::Strategy) -> String {
+    let mut usual = strategy.usual().iter();
+    let parameters = strategy.parameters().iter();
+    let named = parameters.map(|name| match usual.next() {
+        Some(value) => format!("{name} ({value} is usual)"),
+        None => (*name).to_owned(),
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// The event kinds of a list of names, or of the word `all`.

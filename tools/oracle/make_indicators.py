@@ -101,6 +101,7 @@ def columns(frame):
     out["keltner(20, -2)"] = hidden(ema(20) - 2 * talib.ATR(h, l, c, 20), 20)
     out["donchian_high(20)"] = shifted(talib.MAX(h, 20), 1)
     out["donchian_low(20)"] = shifted(talib.MIN(l, 20), 1)
+    out["donchian_middle(20)"] = (out["donchian_high(20)"] + out["donchian_low(20)"]) / 2
     out["highest(20)"] = talib.MAX(h, 20)
     out["lowest(20)"] = talib.MIN(l, 20)
     out["cci(20)"] = talib.CCI(h, l, c, 20)

@@ -1,0 +1,46 @@
+//! Strategies that follow a trend while it is not exhausted.
+
+use super::logic::{both, either};
+
+use super::{Columns, Masks, Strategy};
+use crate::features::Feature;
+use crate::kernel::{above, above_level, below_level};
+use crate::portfolio::Direction;
+
+/// Long while the close is above its mean and RSI below `overbought`; short while it is below its
+/// mean and RSI above `oversold`. Leaves where either condition turns round.
+pub(super) struct Momentum;
+
+impl Strategy for Momentum {
+    fn name(&self) -> &'static str {
+        "momentum"
+    }
+
+    fn parameters(&self) -> &'static [&'static str] {
+        &["sma_period", "rsi_period", "oversold", "overbought"]
+    }
+
+    fn thresholds(&self) -> &'static [&'static str] {
+        &["oversold", "overbought"]
+    }
+
+    fn usual(&self) -> &'static [f64] {
+        &[20.0, 14.0, 30.0, 70.0]
+    }
+
+    fn features(&self, p: &[f64]) -> Vec<Feature> {
+        vec![Feature::Sma(p[0] as u32), Feature::Rsi(p[1] as u32)]
+    }
+
+    fn masks(&self, p: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+        let close = columns.close().now();
+        let [mean, rsi] = [0, 1].map(|which| columns.feature(which).now());
+        let (over, under) = (above(close, mean), above(mean, close));
+        *masks = Masks {
+            enter_long: both(over, below_level(rsi, p[3])),
+            exit_long: either(under, above_level(rsi, p[3])),
+            enter_short: both(under, above_level(rsi, p[2])),
+            exit_short: either(over, below_level(rsi, p[2])),
+        };
+    }
+}
