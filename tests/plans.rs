@@ -102,6 +102,7 @@ fn matrix() -> Vec<(&'static str, Value, Value)> {
             json!("win_rate"),
             json!({"minimize": "max_drawdown"}),
         ),
+        ("percentiles", json!([10]), json!([])),
         ("portfolio.close_at_end", json!(true), json!(false)),
         (
             "portfolio.direction",

@@ -135,10 +135,15 @@ fn failed() -> ResultRecord {
 }
 
 fn aggregator(objective: &str) -> Aggregator {
-    let mut aggregator = Aggregator::new(context(objective), 2);
+    let mut aggregator = Aggregator::new(context(objective), 2).with_percentiles(&[2.5, 50.0]);
     [idle(), traded(), failed()]
         .iter()
         .for_each(|record| aggregator.push(record));
+    let settled = aggregator.settle(|each| -> Result<(), std::convert::Infallible> {
+        [idle(), traded(), failed()].iter().for_each(each);
+        Ok(())
+    });
+    settled.expect("nothing can fail");
     aggregator
 }
 
@@ -222,6 +227,7 @@ fn a_phase_is_summarised() {
             objective: "sharpe_ratio".to_owned(),
             top_n: 2,
             warmup: "history".to_owned(),
+            percentiles: vec![5.0, 50.0],
             trace_level: "custom".to_owned(),
             initial_capital: 100_000.0,
         },

@@ -3,9 +3,10 @@
 //! Bounded by `top_n` records, however many containers there are. Sums are taken in order of
 //! container index, so the caller reads the archives in that order.
 
+use super::statistics::Statistics;
 use admf_formats::report::{
     AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, Metrics, Objective,
-    ReportContext,
+    ReportContext, StatisticsReport,
 };
 use admf_formats::result::ResultRecord;
 use admf_formats::units::finite;
@@ -65,6 +66,7 @@ pub struct Aggregator {
     total_return: Mean,
     max_drawdown: Mean,
     win_rate: Mean,
+    statistics: Statistics,
 }
 
 impl Aggregator {
@@ -76,6 +78,7 @@ impl Aggregator {
     pub fn new(context: ReportContext, top_n: u64) -> Aggregator {
         let top_n = usize::try_from(top_n.min(context.containers)).unwrap_or(usize::MAX);
         let objective = context.objective();
+        let statistics = Statistics::new(&objective, &[]);
         Aggregator {
             context,
             top_n,
@@ -93,7 +96,40 @@ impl Aggregator {
             total_return: Mean::default(),
             max_drawdown: Mean::default(),
             win_rate: Mean::default(),
+            statistics,
         }
+    }
+
+    /// The same, which also finds these percentiles: see [`Aggregator::settle`].
+    pub fn with_percentiles(mut self, percentiles: &[f64]) -> Aggregator {
+        self.statistics = Statistics::new(&self.objective, percentiles);
+        self
+    }
+
+    /// Bytes of the statistics with so many percentiles.
+    pub const fn statistics_bytes(percentiles: usize) -> usize {
+        Statistics::bytes(percentiles)
+    }
+
+    /// Finds the percentiles once every record was pushed: `scan` hands over every record again,
+    /// in any order, and is called until all are found, at most eight times.
+    ///
+    /// Errors: those of `scan`.
+    pub fn settle<E>(
+        &mut self,
+        mut scan: impl FnMut(&mut dyn FnMut(&ResultRecord)) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.statistics.start();
+        while self.statistics.is_open() {
+            let (context, statistics) = (&self.context, &mut self.statistics);
+            scan(&mut |record| {
+                if record.is_completed() {
+                    statistics.count(&context.metrics(record));
+                }
+            })?;
+            statistics.narrow();
+        }
+        Ok(())
     }
 
     /// Adds the next record, in order of index. A failed container is counted and nothing else: it
@@ -111,6 +147,7 @@ impl Aggregator {
         }
         let metrics = self.context.metrics(record);
         self.completed += 1;
+        self.statistics.push(&metrics);
         self.total_trades += metrics.total_trades;
         self.sharpe_ratio.push(metrics.sharpe_ratio);
         self.total_return.push(metrics.total_return);
@@ -205,6 +242,7 @@ impl Aggregator {
                 .map(|ranked| self.best_container(ranked))
                 .collect(),
             aggregate_metrics: self.metrics(),
+            statistics: StatisticsReport(self.statistics.report()),
         }
     }
 

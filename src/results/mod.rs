@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod phase;
+mod statistics;
 #[cfg(test)]
 mod tests;
 

@@ -306,3 +306,107 @@ fn the_best_objective_is_told_even_if_no_container_is_listed() {
     assert_eq!(aggregator.metrics().best_objective, Some(3.0));
     assert_eq!(aggregator.best().len(), 0);
 }
+
+/// The statistics of one metric by sorting all of its values.
+fn sorted_statistics(values: &mut [f64], percent: f64) -> (f64, Option<f64>) {
+    values.sort_by(f64::total_cmp);
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    // The smallest value that has at least so many percent at or below it.
+    let nearest = values.iter().find(|value| {
+        let below = values.iter().filter(|other| other <= value).count() as f64;
+        below * 100.0 >= percent * count
+    });
+    ((squares / (count - 1.0)).sqrt(), nearest.copied())
+}
+
+#[test]
+fn the_percentiles_of_a_hundred_values_are_those_values() {
+    let context = ReportContext {
+        phase: "sweep".to_owned(),
+        strategy: String::new(),
+        parameter_names: Vec::new(),
+        symbols: Vec::new(),
+        objective: "total_pnl".to_owned(),
+        containers: 100,
+    };
+    let percents: Vec<f64> = (1..=100).map(f64::from).collect();
+    let mut aggregator = Aggregator::new(context, 1).with_percentiles(&percents);
+    // 37 and 100 have no common divisor: each value from 1 to 100 once, in no order.
+    let records: Vec<ResultRecord> = (0..100)
+        .map(|at| record(at, true, 1, (at * 37 % 100 + 1) as f64))
+        .collect();
+    records.iter().for_each(|record| aggregator.push(record));
+    let settled = aggregator.settle(|each| -> std::result::Result<(), ()> {
+        records.iter().for_each(each);
+        Ok(())
+    });
+    settled.unwrap();
+    let report = aggregator.report().statistics;
+    let found = report.0.iter().find(|one| one.metric == "total_pnl");
+    for percentile in &found.unwrap().percentiles {
+        assert_eq!(percentile.value, Some(percentile.percent));
+    }
+}
+
+proptest! {
+    #[test]
+    fn statistics_are_those_of_sorted_values(
+        pnls in prop::collection::vec(
+            prop_oneof![-1e3..1e3_f64, Just(0.0), Just(-0.0), Just(5.0), -1e-300..1e-300_f64, any::<i32>().prop_map(f64::from)],
+            0..400,
+        ),
+        percent in prop_oneof![(1..=100_u8).prop_map(f64::from), 0.01..100.0_f64],
+        seed in any::<u64>(),
+    ) {
+        let records: Vec<ResultRecord> = pnls
+            .iter()
+            .enumerate()
+            // Every seventh failed: it counts nowhere.
+            .map(|(at, pnl)| record(at as u64, at % 7 != 6, 3, *pnl))
+            .collect();
+        let context = ReportContext {
+            phase: "sweep".to_owned(),
+            strategy: String::new(),
+            parameter_names: Vec::new(),
+            symbols: vec![ReportSymbol { symbol: "SPY".to_owned(), bars_per_year: 252.0 }],
+            objective: "minimize 2*total_pnl".to_owned(),
+            containers: records.len() as u64,
+        };
+        let mut aggregator = Aggregator::new(context, 1).with_percentiles(&[percent]);
+        records.iter().for_each(|record| aggregator.push(record));
+        let mut passes = 0;
+        let mut shuffled = records.clone();
+        shuffled.rotate_left((seed % (records.len() as u64 + 1)) as usize);
+        let settled = aggregator.settle(|each| -> std::result::Result<(), ()> {
+            passes += 1;
+            shuffled.reverse();
+            shuffled.iter().for_each(each);
+            Ok(())
+        });
+        prop_assert!(settled.is_ok() && passes <= 8, "{} passes", passes);
+        let mut values: Vec<f64> = records
+            .iter()
+            .filter(|one| one.status == 1)
+            .map(|one| one.trades.pnl)
+            .collect();
+        let report = aggregator.report().statistics;
+        let found = report.0.iter().find(|one| one.metric == "total_pnl").unwrap();
+        prop_assert_eq!(found.count, values.len() as u64);
+        if !values.is_empty() {
+            let (deviation, nearest) = sorted_statistics(&mut values, percent);
+            prop_assert_eq!(found.percentiles[0].value, nearest);
+            prop_assert_eq!(found.min, values.first().copied());
+            prop_assert_eq!(found.max, values.last().copied());
+            if values.len() > 1 {
+                let allowed = 1e-9 * values.iter().fold(1.0, |most: f64, one| most.max(one.abs()));
+                prop_assert!((found.std.unwrap() - deviation).abs() <= allowed);
+            }
+            prop_assert_eq!(report.0[0].metric.as_str(), "objective");
+            prop_assert_eq!(report.0[0].min, values.first().map(|least| 2.0 * least));
+        } else {
+            prop_assert_eq!((found.mean, found.percentiles[0].value), (None, None));
+        }
+    }
+}

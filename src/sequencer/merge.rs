@@ -5,7 +5,7 @@
 
 use super::ContainerResults;
 use crate::results::{Aggregator, PhaseDir};
-use crate::segment::{ArchiveReader, ShardArchives, merge_archives};
+use crate::segment::{ArchiveReader, ShardArchives, merge_archives, scan_records};
 use crate::sweep::Shard;
 use crate::{Error, Result};
 use admf_formats::manifest::Manifest;
@@ -38,7 +38,8 @@ pub fn merge_phase(shards: &[(Shard, PhaseDir)], out: &PhaseDir) -> Result<Aggre
         .collect();
     out.create()?;
     let context = manifest.report_context();
-    let mut aggregator = Aggregator::new(context.clone(), shared.config.top_n);
+    let mut aggregator = Aggregator::new(context.clone(), shared.config.top_n)
+        .with_percentiles(&shared.config.percentiles);
     let has_json = ContainerResults::by_name(&shared.config.container_results)
         .is_some_and(|results| results.writes_json(manifest.containers));
     merge_archives(&archives, &manifest, &out.traces(), |slot, failure| {
@@ -47,6 +48,12 @@ pub fn merge_phase(shards: &[(Shard, PhaseDir)], out: &PhaseDir) -> Result<Aggre
             out.write_container(&ContainerReport::of(&slot.record, &context, failure))?;
         }
         Ok(())
+    })?;
+    aggregator.settle(|each| {
+        scan_records(&out.traces(), manifest.containers, |slot| {
+            each(&slot.record);
+            Ok(())
+        })
     })?;
     let aggregate = aggregator.report();
     out.write_aggregate(&aggregate)?;

@@ -140,6 +140,8 @@ pub struct Phase {
     pub objective: Objective,
     /// How many best containers are reported and handed over.
     pub top_n: u64,
+    /// Percentiles of the aggregate, in rising order.
+    pub percentiles: Vec<f64>,
     /// Storage of results.
     pub results_storage: ResultsStorage,
     /// JSON per container.

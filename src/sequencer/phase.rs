@@ -235,6 +235,10 @@ impl PhaseRun<'_> {
                 name: "best containers",
                 bytes: 2 * best + handed_over as u64,
             },
+            Part {
+                name: "statistics",
+                bytes: Aggregator::statistics_bytes(phase.percentiles.len()) as u64,
+            },
         ];
         if self.sequence_bytes > 0 {
             shared.push(Part {
@@ -384,6 +388,7 @@ impl PhaseRun<'_> {
                 objective: phase.objective.to_string(),
                 top_n: phase.top_n,
                 warmup: text("warmup"),
+                percentiles: phase.percentiles.clone(),
                 trace_level: phase.trace_level.clone(),
                 initial_capital: phase.container.portfolio.initial_capital,
             },
@@ -431,7 +436,8 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     let containers = run.sets.len();
     let manifest = run.manifest();
     let context = manifest.report_context();
-    let mut aggregator = Aggregator::new(context.clone(), run.phase.top_n);
+    let mut aggregator =
+        Aggregator::new(context.clone(), run.phase.top_n).with_percentiles(&run.phase.percentiles);
     let keeps_all = matches!(run.sets, Sets::Chosen(_));
     let mut handed_over = Vec::new();
     let mut push = |aggregator: &mut Aggregator, record: &ResultRecord| {
@@ -451,6 +457,10 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                 .iter()
                 .flatten()
                 .for_each(|record| push(&mut aggregator, record));
+            aggregator.settle(|each| -> Result<()> {
+                table.iter().flatten().for_each(each);
+                Ok(())
+            })?;
         }
         ResultsStorage::Disk => {
             let traces = folder.traces();
@@ -486,6 +496,12 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             scan_records(&traces, containers, |slot| {
                 push(&mut aggregator, &slot.record);
                 Ok(())
+            })?;
+            aggregator.settle(|each| {
+                scan_records(&traces, containers, |slot| {
+                    each(&slot.record);
+                    Ok(())
+                })
             })?;
         }
     }

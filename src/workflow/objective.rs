@@ -1,4 +1,4 @@
-//! The objective of a phase and the constraints on its results.
+//! The objective of a phase, the constraints on its results and the percentiles of its aggregate.
 //!
 //! `objective: win_rate`, `objective: {minimize: max_drawdown}` or
 //! `objective: {maximize: {sharpe_ratio: 0.4, win_rate: 0.6}}`; `result_constraints:
@@ -130,4 +130,34 @@ fn keys() -> Vec<(String, Bound, &'static str)> {
             ]
         })
         .collect()
+}
+
+/// Percentiles at most; the memory of each is part of the plan.
+const PERCENTILES_MAX: usize = 100;
+
+/// The percentiles of an aggregate, in rising order.
+pub(super) fn percentiles(node: &Node<'_>) -> Result<Vec<f64>> {
+    if node.value().as_array().is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
+    let list = node.list()?;
+    if list.len() > PERCENTILES_MAX {
+        return Err(node.error(format!(
+            "{} percentiles were found; {PERCENTILES_MAX} at most were expected",
+            list.len()
+        )));
+    }
+    let mut percentiles: Vec<f64> = list
+        .iter()
+        .map(|item| {
+            item.number("a number above 0, 100 at most", |percent| {
+                percent > 0.0 && percent <= 100.0
+            })
+        })
+        .collect::<Result<_>>()?;
+    percentiles.sort_by(f64::total_cmp);
+    if let Some(pair) = percentiles.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(node.error(format!("{} is listed twice", pair[0])));
+    }
+    Ok(percentiles)
 }

@@ -3,7 +3,7 @@
 use super::check::events;
 use super::document::{Document, Node};
 use super::levels;
-use super::objective::objective;
+use super::objective::{objective, percentiles};
 use super::words::{self, suggestion};
 use crate::Result;
 use crate::container::ContainerRules;
@@ -32,6 +32,7 @@ fn defaults() -> Value {
         "objective": "sharpe_ratio",
         "result_constraints": {},
         "top_n": 1,
+        "percentiles": [5, 25, 50, 75, 95],
         "warmup": "history",
         "trace_level": "custom",
         "container_settings": {},
@@ -254,6 +255,7 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
         },
         objective: objective(&source.get("objective"), &source.get("result_constraints"))?,
         top_n: source.get("top_n").count()?,
+        percentiles: percentiles(&source.get("percentiles"))?,
         results_storage: match storage.word(&["disk", "memory"])? {
             "disk" => ResultsStorage::Disk,
             _ => ResultsStorage::Memory,

@@ -204,6 +204,19 @@ fn wrong_objectives_are_named() {
 }
 
 #[test]
+fn wrong_percentiles_are_named() {
+    check("percentiles: [0]", &["w.yaml:4:", "above 0, 100 at most"]);
+    check("percentiles: [50, 101]", &["above 0, 100 at most"]);
+    check("percentiles: [50, 50]", &["listed twice"]);
+    check("percentiles: 50", &["a list"]);
+    let many: Vec<String> = (1..=101).map(|k| format!("{}", k as f64 / 2.0)).collect();
+    check(
+        &format!("percentiles: [{}]", many.join(", ")),
+        &["100 at most"],
+    );
+}
+
+#[test]
 fn ranges_and_parameters_are_checked() {
     let strategy = |strategy: &str| {
         read(&format!(

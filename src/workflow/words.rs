@@ -25,12 +25,13 @@ pub(super) const WORKFLOW_KEYS: [&str; 11] = [
 ];
 
 /// Keys that every phase has, and that `phase_overrides` may name.
-pub(super) const PHASE_KEYS: [&str; 15] = [
+pub(super) const PHASE_KEYS: [&str; 16] = [
     "portfolio",
     "execution",
     "objective",
     "result_constraints",
     "top_n",
+    "percentiles",
     "warmup",
     "trace_level",
     "container_settings",

@@ -28,6 +28,73 @@ pub struct AggregateReport {
     pub best: Vec<BestContainer>,
     /// Means and extremes.
     pub aggregate_metrics: AggregateMetrics,
+    /// Statistics of every metric over completed containers.
+    pub statistics: StatisticsReport,
+}
+
+/// Statistics by metric.
+///
+/// Shape: a JSON object with the metrics as keys, the objective first where it is none of them; in
+/// it the percentiles as an object with the percents as keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatisticsReport(pub Vec<MetricStatistics>);
+
+/// Statistics of one metric over the completed containers in which it is not null.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricStatistics {
+    /// Metric.
+    pub metric: String,
+    /// Containers.
+    pub count: u64,
+    /// Mean; null without a container.
+    pub mean: Option<f64>,
+    /// Sample standard deviation (n - 1); null below two containers.
+    pub std: Option<f64>,
+    /// Smallest value.
+    pub min: Option<f64>,
+    /// Largest value.
+    pub max: Option<f64>,
+    /// Percentiles, exact.
+    pub percentiles: Vec<PercentileReport>,
+}
+
+/// One percentile, by nearest rank: the smallest value such that at least `percent` percent of all
+/// values are at or below it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PercentileReport {
+    /// Above 0, at most 100.
+    pub percent: f64,
+    /// Null without a container.
+    pub value: Option<f64>,
+}
+
+impl Serialize for StatisticsReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|one| (&one.metric, one)))
+    }
+}
+
+impl Serialize for MetricStatistics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Percentiles<'a>(#[serde(serialize_with = "percentiles")] &'a [PercentileReport]);
+
+        fn percentiles<S: Serializer>(
+            list: &[PercentileReport],
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(list.iter().map(|one| (one.percent.to_string(), one.value)))
+        }
+
+        let mut map = serializer.serialize_map(Some(6))?;
+        map.serialize_entry("count", &self.count)?;
+        map.serialize_entry("mean", &self.mean)?;
+        map.serialize_entry("std", &self.std)?;
+        map.serialize_entry("min", &self.min)?;
+        map.serialize_entry("max", &self.max)?;
+        map.serialize_entry("percentiles", &Percentiles(&self.percentiles))?;
+        map.end()
+    }
 }
 
 /// A constraint on results.
@@ -153,6 +220,8 @@ pub struct PhaseConfig {
     pub top_n: u64,
     /// `history` or `none`.
     pub warmup: String,
+    /// Percentiles of the aggregate.
+    pub percentiles: Vec<f64>,
     /// Trace level; `custom` where the keys alone say what is traced.
     pub trace_level: String,
     /// Equity before the first bar, in money.

@@ -12,8 +12,8 @@ mod run;
 mod walk_forward;
 
 pub use aggregate::{
-    AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, PhaseConfig, PhaseSummary,
-    SymbolWindow,
+    AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, MetricStatistics,
+    PercentileReport, PhaseConfig, PhaseSummary, StatisticsReport, SymbolWindow,
 };
 pub use container::{
     ContainerReport, DroppedReport, EventsReport, MetricsReport, RecycledReport, ReportContext,
