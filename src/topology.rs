@@ -202,7 +202,8 @@ impl Worker {
                 continue;
             }
             if job.rules.equity_path() == EquityPath::AllIn {
-                self.figures.build(closes);
+                let from = job.span.first.saturating_sub(self.block.first_bar) as usize;
+                self.figures.build_from(closes, from);
             }
             self.run_block(job, &features, sink)?;
         }

@@ -564,3 +564,186 @@ fn windows_that_cannot_be_are_refused_with_code_2() {
         &["a cycle: a > b > a"],
     );
 }
+
+/// A k-fold over 100 daily bars.
+fn k_fold(folder: &Path, settings: &str) -> String {
+    let days = calendar(2020..=2020);
+    write_bars(&folder.join("d.csv"), &days[..100], &walk(100, 3, 0.0));
+    format!(
+        "workflow: k_fold_optimization\nresults_dir: r\ndata: {{path: d.csv, bars_per_year: 365}}\n\
+         strategy: {{name: sma_crossover, parameters: {{fast: [1, 2], slow: [3, 4]}}}}\n\
+         event_tracing: all\nretention_policy: full\nk_fold: {settings}\n"
+    )
+}
+
+#[test]
+fn folds_are_where_an_independent_listing_puts_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let days = calendar(2020..=2020);
+    for (unit, purge, embargo) in [
+        ("bars", 0, 0),
+        ("bars", 4, 3),
+        ("days", 4, 3),
+        ("days", 0, 2),
+    ] {
+        let settings = format!("{{folds: 3, purge: {purge}, embargo: {embargo}, unit: {unit}}}");
+        let file = workflow(folder.path(), "w", &k_fold(folder.path(), &settings));
+        let root = text(&folder.path().join("results"));
+        let out = admf(&["plan", &file, "--json", "--results-root", &root]);
+        let plan: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        let windows = plan["windows"].as_array().expect("a list");
+        assert_eq!(windows.len(), 3);
+        // A bar a day: days and bars are the same measure here.
+        let cuts = [0, 33, 66, 100];
+        for (number, window) in windows.iter().enumerate() {
+            let (first, end) = (cuts[number], cuts[number + 1]);
+            let trained = (0..100_usize).filter(|bar| {
+                let before = bar + purge < first;
+                let after = *bar >= end + purge + embargo;
+                before || after
+            });
+            let trained: Vec<usize> = trained.collect();
+            let pieces: Vec<&[usize]> = trained.chunk_by(|a, b| a + 1 == *b).collect();
+            let expected: Vec<serde_json::Value> = pieces
+                .iter()
+                .map(|piece| {
+                    let time = |bar: usize| format!("{}T00:00:00Z", days[bar]);
+                    serde_json::json!({"symbol": "d", "bars": piece.len(), "first": time(piece[0]), "last": time(piece[piece.len() - 1])})
+                })
+                .collect();
+            assert_eq!(
+                window["train"],
+                serde_json::Value::Array(expected),
+                "{unit} {number}"
+            );
+            assert_eq!(
+                window["test"][0]["first"],
+                format!("{}T00:00:00Z", days[first])
+            );
+            assert_eq!(
+                window["test"][0]["last"],
+                format!("{}T00:00:00Z", days[end - 1])
+            );
+        }
+    }
+}
+
+#[test]
+fn training_around_a_fold_knows_nothing_of_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut runs = Vec::new();
+    for (name, factor) in [("a", 1.0), ("b", 1.9)] {
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).expect("writable");
+        let file = workflow(&place, "w", &k_fold(&place, "{folds: 3, purge: 1}"));
+        let days = calendar(2020..=2020);
+        // Bars 33 to 65 are the second fold. The bar after opens where the last of them closed, and
+        // the purge keeps it out of training.
+        let closes: Vec<f64> = walk(100, 3, 0.0)
+            .iter()
+            .enumerate()
+            .map(|(at, close)| {
+                if (33..66).contains(&at) {
+                    close * factor
+                } else {
+                    *close
+                }
+            })
+            .collect();
+        write_bars(&place.join("d.csv"), &days[..100], &closes);
+        runs.push(run(&file, &place.join("results"), &[]));
+    }
+    let window = |root: &Path, n: usize| content(&root.join(format!("training/window_0{n}")));
+    assert!(window(&runs[0], 2).len() >= 14);
+    assert!(window(&runs[0], 2) == window(&runs[1], 2));
+    assert!(window(&runs[0], 1) != window(&runs[1], 1));
+    let chosen = |root: &Path| json(&root.join("windows/window_02.json"))["chosen"][0].clone();
+    assert_eq!(
+        chosen(&runs[0])["parameters"],
+        chosen(&runs[1])["parameters"]
+    );
+    check_schema("walk_forward", &json(&runs[0].join("k_fold_results.json")));
+}
+
+#[test]
+fn the_parts_around_a_fold_are_put_together() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = workflow(
+        folder.path(),
+        "w",
+        &k_fold(folder.path(), "{folds: 3}\ntop_n: 4"),
+    );
+    let root = run(&file, &folder.path().join("results"), &[]);
+    let window = root.join("training/window_02");
+    let whole = json(&window.join("aggregate_results.json"));
+    assert_eq!(whole["best"].as_array().map(Vec::len), Some(4));
+    for best in whole["best"].as_array().expect("a list") {
+        let name = best["container"].as_str().expect("a name");
+        let part = |n: usize| {
+            json(&window.join(format!("part_{n}/containers/{name}_results.json")))["metrics"]
+                .clone()
+        };
+        let (a, b) = (part(1), part(2));
+        let figure = |part: &serde_json::Value, key: &str| {
+            part["overall"]
+                .get(key)
+                .or_else(|| part.get(key))
+                .and_then(serde_json::Value::as_f64)
+        };
+        let total =
+            |part: &serde_json::Value| 1.0 + figure(part, "total_return").expect("a figure");
+        let metrics = &best["metrics"];
+        let joined = 1.0 + metrics["total_return"].as_f64().expect("a figure");
+        assert!((joined - total(&a) * total(&b)).abs() < 1e-12, "{name}");
+        let count = |part: &serde_json::Value| figure(part, "total_trades").expect("a figure");
+        assert_eq!(
+            metrics["total_trades"].as_f64(),
+            Some(count(&a) + count(&b)),
+            "{name}"
+        );
+        let drawdown = |part: &serde_json::Value| figure(part, "max_drawdown").expect("a figure");
+        assert_eq!(
+            metrics["max_drawdown"].as_f64(),
+            Some(drawdown(&a).max(drawdown(&b)))
+        );
+    }
+}
+
+#[test]
+fn folds_that_cannot_be_are_refused_with_code_2() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lines = |settings: &str| {
+        let data = format!("path: '{}'", bundled().display());
+        k_fold(folder.path(), settings).replace("path: d.csv", &data)
+    };
+    refused(
+        "purge",
+        &lines("{folds: 5, purge: 2000}"),
+        &[
+            "purge 2000 and embargo 0 bars",
+            "leave",
+            "before the fold of window_02",
+        ],
+    );
+    refused(
+        "embargo",
+        &lines("{folds: 3, embargo: 4000}"),
+        &["embargo 4000", "after the fold of window_01"],
+    );
+    refused(
+        "one",
+        &lines("{folds: 1}"),
+        &["`k_fold.folds`: 1 was found; 2 to"],
+    );
+    refused("many", &lines("{folds: 9000}"), &["less than 2 bars each"]);
+    refused(
+        "minus",
+        &lines("{purge: -1}"),
+        &["`k_fold.purge`: -1 was found", "0 or more"],
+    );
+    refused(
+        "memory",
+        &lines("{folds: 3}\nresults_storage: memory"),
+        &["set results_storage: disk"],
+    );
+}

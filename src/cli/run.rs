@@ -338,7 +338,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if let Some(report) = &report
         && !is_quiet
     {
-        show::walk_forward(report, directory.path());
+        show::walk_forward(
+            report,
+            &directory.path().join(workflow.sequence.results_file()),
+        );
     }
     if !arguments.keep_pools {
         remove_pools(&settings.pools)?;
@@ -485,6 +488,14 @@ pub(super) fn replay(
     };
     let directory = RunDir::replay_folder(&target, &format!("{label}_{id}"))?;
     let pieces = prepared.windows[at].pieces(single.window);
+    if pieces.len() > 1 {
+        return Err(Error::Usage {
+            message: format!(
+                "phase {name} of {folder} trains on two pieces of the data; such a container cannot be replayed, \
+                 decode what its parts kept with admf-tools"
+            ),
+        });
+    }
     let planned = plan_phase_on(&settings, &single, &[record], pieces[0], 0)?;
     let outcome = run_phase(&planned, &directory)?;
     remove_pools(&settings.pools)?;

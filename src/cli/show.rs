@@ -168,7 +168,7 @@ pub(super) fn window_outcome(label: &str, outcome: &Outcome) {
 }
 
 /// What the windows come to.
-pub(super) fn walk_forward(report: &serde_json::Value, folder: &Path) {
+pub(super) fn walk_forward(report: &serde_json::Value, file: &Path) {
     let number = |path: &str| figure(report.pointer(path).and_then(serde_json::Value::as_f64));
     println!(
         "{} of {} windows tested; bars out of sample: {}",
@@ -193,8 +193,5 @@ pub(super) fn walk_forward(report: &serde_json::Value, folder: &Path) {
         number("/efficiency/objective_efficiency"),
         number("/efficiency/objective_decay"),
     );
-    println!(
-        "  results: {}",
-        folder.join("walk_forward_results.json").display()
-    );
+    println!("  results: {}", file.display());
 }

@@ -143,11 +143,21 @@ impl BlockFigures {
 
     /// Builds the figures of a block, which needs no other block.
     pub fn build(&mut self, closes: &[f64]) {
+        self.build_from(closes, 0);
+    }
+
+    /// Builds the figures for spans that begin at offset `from` or later. Sums begin there, so that
+    /// not even their rounding depends on a bar before it.
+    pub fn build_from(&mut self, closes: &[f64], from: usize) {
         let mut sums = [0.0_f64; 3];
         // The first bar's return belongs to the block before; a span takes it by itself.
         let mut previous = closes[0];
         for (at, &close) in closes.iter().enumerate() {
-            let change = close / previous - 1.0;
+            let change = if at > from {
+                close / previous - 1.0
+            } else {
+                0.0
+            };
             let down = change.min(0.0);
             sums = [
                 sums[0] + change,

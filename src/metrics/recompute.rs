@@ -14,6 +14,8 @@ pub struct Recomputation<'a> {
     figures: BlockFigures,
     equity: EquityFold,
     trades: TradeFold,
+    /// First bar of the window.
+    first: u64,
     /// Next bar to fold.
     next: u64,
     end: u64,
@@ -34,6 +36,7 @@ impl<'a> Recomputation<'a> {
             figures: BlockFigures::new(),
             equity: EquityFold::new(path, capital),
             trades: TradeFold::default(),
+            first,
             next: first,
             end,
         };
@@ -44,7 +47,9 @@ impl<'a> Recomputation<'a> {
     fn load(&mut self, bar: u64) -> Result<()> {
         self.bars
             .read_quantum(bar / QUANTUM_BARS as u64, &mut self.block)?;
-        self.figures.build(&self.block.close[..self.block.bars]);
+        let from = self.first.saturating_sub(self.block.first_bar) as usize;
+        self.figures
+            .build_from(&self.block.close[..self.block.bars], from);
         Ok(())
     }
 

@@ -29,7 +29,11 @@ const RUN_FOLDERS: [&str; 7] = [
 ];
 
 /// Files that a run makes in its directory, besides `run.json`.
-const RUN_FILES: [&str; 2] = ["walk_forward_results.json", "out_of_sample_equity.csv"];
+const RUN_FILES: [&str; 3] = [
+    "walk_forward_results.json",
+    "k_fold_results.json",
+    "out_of_sample_equity.csv",
+];
 
 /// Whether a file must outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

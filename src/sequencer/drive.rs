@@ -6,7 +6,7 @@
 
 use super::out_of_sample::{self, Roles};
 use super::phase::{Outcome, PhaseRun, RunSettings, plan_phase_on, symbol_window};
-use super::{Candidates, Phase, Piece, Sequence, WindowBars};
+use super::{Candidates, Phase, Piece, Sequence, WindowBars, parts};
 use crate::results::{Durability, PhaseDir, RunDir, write_atomic};
 use crate::{Error, Result};
 use admf_formats::report::{
@@ -109,7 +109,7 @@ impl Drive<'_> {
         if Roles::of(self.phases).is_none() || !self.sequence.has_windows() {
             return Ok(None);
         }
-        let path = root.join(out_of_sample::RESULTS_FILE);
+        let path = root.join(self.sequence.results_file());
         let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
         serde_json::from_slice(&text)
             .map(Some)
@@ -163,13 +163,34 @@ impl Drive<'_> {
                 continue;
             }
             let pieces = window.pieces(phase.window);
-            let planned = plan_phase_on(self.settings, phase, &chosen, pieces[0], self.bytes())?;
-            let folder = directory.phase_in(&phase.name, &window.folder);
-            let label = match window.folder.as_str() {
-                "" => phase.name.clone(),
-                window => format!("{} {window}", phase.name),
+            let place_of = |part: &str| match (window.folder.as_str(), part) {
+                ("", part) => part.to_owned(),
+                (window, "") => window.to_owned(),
+                (window, part) => format!("{window}/{part}"),
             };
-            let outcome = run(&planned, &label, &folder, directory)?;
+            let mut run_piece = |piece: &[Piece], part: &str, directory: &mut RunDir| {
+                let planned = plan_phase_on(self.settings, phase, &chosen, piece, self.bytes())?;
+                let place = place_of(part);
+                let folder = directory.phase_in(&phase.name, &place);
+                let label = format!("{} {place}", phase.name);
+                let outcome = run(&planned, label.trim_end(), &folder, directory)?;
+                Ok::<_, Error>((planned, outcome))
+            };
+            let (planned, outcome) = match pieces[..] {
+                [piece] => run_piece(piece, "", directory)?,
+                _ => {
+                    let mut last = None;
+                    for (at, piece) in pieces.iter().enumerate() {
+                        last = Some(run_piece(piece, &parts::folder(at), directory)?);
+                    }
+                    let (planned, _) = last.expect("a phase has pieces");
+                    let folder = directory.phase_in(&phase.name, &window.folder);
+                    let windows =
+                        self.symbol_windows(pieces.iter().copied().flatten().enumerate())?;
+                    let outcome = parts::merge(&planned, &folder, pieces.len(), windows)?;
+                    (planned, outcome)
+                }
+            };
             if let Some(roles) = roles {
                 if roles.training == place {
                     report.chosen = chosen_sets(&outcome);

@@ -6,6 +6,7 @@ mod footprint;
 mod layout;
 mod merge;
 mod out_of_sample;
+mod parts;
 mod pattern;
 mod phase;
 mod sequence;
@@ -17,7 +18,7 @@ pub use drive::{Drive, RunOne};
 pub use merge::merge_phase;
 pub use pattern::Pattern;
 pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, plan_phase_on, run_phase};
-pub use sequence::{Iterations, LEVELS_MAX, Level, Sequence, Unit, WindowRule};
+pub use sequence::{FoldRule, Iterations, LEVELS_MAX, Level, Sequence, Unit, WindowRule};
 pub use traces::{ContainerTrace, Traces};
 pub use windows::{Piece, WINDOWS_MAX, WindowBars, windows};
 

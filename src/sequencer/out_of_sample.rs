@@ -20,8 +20,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// The report's name.
-pub(super) const RESULTS_FILE: &str = "walk_forward_results.json";
 /// The curve's name.
 const CURVE_FILE: &str = "out_of_sample_equity.csv";
 /// The buffer of the curve's file.
@@ -108,7 +106,7 @@ pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> 
         window_results: windows,
     };
     write_atomic(
-        &root.join(RESULTS_FILE),
+        &root.join(drive.sequence.results_file()),
         &to_json_bytes(&report),
         Durability::Machine,
     )

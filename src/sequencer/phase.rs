@@ -347,12 +347,17 @@ impl PhaseRun<'_> {
         context
     }
 
+    /// An aggregator of this phase that has seen nothing.
+    pub(super) fn aggregator(&self) -> Aggregator {
+        Aggregator::new(self.manifest().report_context(), self.phase.top_n)
+    }
+
     fn writes_json(&self) -> bool {
         // A table that did not fit had no JSON either: the tree is the same under any budget.
         self.storage_change.is_none() && self.phase.container_results.writes_json(self.sets.len())
     }
 
-    fn summary(&self, aggregator: &Aggregator, failed: u64) -> Result<PhaseSummary> {
+    pub(super) fn summary(&self, aggregator: &Aggregator, failed: u64) -> Result<PhaseSummary> {
         let phase = self.phase;
         let rules = &phase.container.trace;
         let window = self

@@ -42,6 +42,19 @@ pub struct WindowRule {
     pub anchored: bool,
 }
 
+/// Folds: each is tested, and what lies around it trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoldRule {
+    /// Folds, 2 or more, of as many bars (one more or less).
+    pub folds: u64,
+    /// Dropped from training on both sides of the tested fold.
+    pub purge: u64,
+    /// Dropped from training after the tested fold, beyond the purge.
+    pub embargo: u64,
+    /// What purge and embargo count.
+    pub unit: Unit,
+}
+
 /// What one level repeats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Iterations {
@@ -51,6 +64,8 @@ pub enum Iterations {
     Split(Split),
     /// Rolling windows.
     Windows(WindowRule),
+    /// Folds.
+    Folds(FoldRule),
 }
 
 /// One level.
@@ -79,8 +94,27 @@ impl Sequence {
 
     /// Whether it has windows whose testing is out of sample, so that they have results of their own.
     pub fn has_windows(&self) -> bool {
+        self.levels.iter().any(|level| {
+            matches!(
+                level.iterations,
+                Iterations::Windows(_) | Iterations::Folds(_)
+            )
+        })
+    }
+
+    /// Whether training lies on both sides of testing.
+    pub fn has_folds(&self) -> bool {
         self.levels
             .iter()
-            .any(|level| matches!(level.iterations, Iterations::Windows(_)))
+            .any(|level| matches!(level.iterations, Iterations::Folds(_)))
+    }
+
+    /// Name of the file with what the windows come to.
+    pub fn results_file(&self) -> &'static str {
+        if self.has_folds() {
+            "k_fold_results.json"
+        } else {
+            "walk_forward_results.json"
+        }
     }
 }

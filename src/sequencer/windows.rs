@@ -4,7 +4,7 @@
 //! the `test` days after it, the next window begins `step` days later, and the last is the last
 //! whose testing ends within the data.
 
-use super::sequence::{Iterations, Sequence, Unit, WindowRule};
+use super::sequence::{FoldRule, Iterations, Sequence, Unit, WindowRule};
 use super::{Split, Symbol, Warmup, Window};
 use crate::container::Span;
 use crate::{Error, Result};
@@ -185,6 +185,7 @@ impl Cutter<'_> {
                 self.push(folder, vec![train], test, &scope.spans)
             }
             Iterations::Windows(rule) => self.roll(level, rule, scope, &folder, is_last),
+            Iterations::Folds(rule) => self.fold(level, rule, scope, is_last),
         }
     }
 
@@ -323,6 +324,113 @@ impl Cutter<'_> {
             self.cut(level + 1, &Scope { spans: all, days }, folder)?;
         }
         Ok(())
+    }
+
+    /// Folds in order: the piece before the tested one and the piece after it train.
+    fn fold(&mut self, level: usize, rule: FoldRule, scope: &Scope, is_last: bool) -> Result<()> {
+        let name = &self.sequence.levels[level].pattern;
+        if !is_last
+            || self.sequence.levels[..level]
+                .iter()
+                .any(|outer| matches!(outer.iterations, Iterations::Windows(_)))
+        {
+            return Err(self.error(format!(
+                "`{name}` has folds, which stand alone: no windows around them, no sequence inside them"
+            )));
+        }
+        let bars = self.equal_bars(scope)?;
+        if bars / rule.folds < 2 {
+            return Err(self.error(format!(
+                "`k_fold`: {} folds of {bars} bars have less than 2 bars each; use fewer folds",
+                rule.folds
+            )));
+        }
+        let width = rule.folds.to_string().len().max(2);
+        for number in 0..rule.folds {
+            let folder = format!("window_{:0width$}", number + 1);
+            let (mut before, mut after, mut test) = (Vec::new(), Vec::new(), Vec::new());
+            for (symbol, scope) in self.symbols.iter().zip(&scope.spans) {
+                // 128 bits: a number of bars times a number of folds.
+                let cut = |k: u64| {
+                    scope.first + (u128::from(bars) * u128::from(k) / u128::from(rule.folds)) as u64
+                };
+                let fold = Span {
+                    first: cut(number),
+                    end: cut(number + 1),
+                };
+                let end = self.dropped_before(symbol, fold.first, rule.purge, rule.unit)?;
+                let beyond = rule.purge.saturating_add(rule.embargo);
+                let first = self.dropped_after(symbol, fold.end, beyond, rule.unit)?;
+                before.push(Span {
+                    first: scope.first,
+                    end: end.max(scope.first),
+                });
+                after.push(Span {
+                    first: first.min(scope.end),
+                    end: scope.end,
+                });
+                test.push(fold);
+            }
+            let mut train = Vec::new();
+            for (piece, is_there, side) in [
+                (before, number > 0, "before"),
+                (after, number + 1 < rule.folds, "after"),
+            ] {
+                if !is_there {
+                    continue;
+                }
+                if let Some(span) = piece.iter().find(|span| span.end < span.first + 2) {
+                    return Err(self.error(format!(
+                        "`k_fold`: purge {} and embargo {} {} leave {} bars of training {side} the fold of {folder}; at least 2 are needed: make them shorter, or the folds fewer",
+                        rule.purge,
+                        rule.embargo,
+                        rule.unit.word(),
+                        span.end - span.first
+                    )));
+                }
+                train.push(piece);
+            }
+            self.push(folder, train, test, &scope.spans)?;
+            // What trains after the tested fold must not see it, not even through an indicator.
+            let window = self.found.last_mut().expect("it was pushed");
+            let fold_end: Vec<u64> = window.test.iter().map(|piece| piece.span.end).collect();
+            for piece in &mut window.train {
+                for (piece, fold_end) in piece.iter_mut().zip(&fold_end) {
+                    if piece.span.first >= *fold_end {
+                        piece.history_from = piece.span.first;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The bar so far before `bar`: the end of what is left.
+    fn dropped_before(&self, symbol: &Symbol, bar: u64, length: u64, unit: Unit) -> Result<u64> {
+        match unit {
+            Unit::Bars => Ok(bar.saturating_sub(length)),
+            Unit::Days if length == 0 => Ok(bar),
+            Unit::Days => {
+                let date = self.calendar.date_of(symbol.bars.ts_of(bar)?)?;
+                let days = i64::try_from(length).unwrap_or(i64::MAX).min(4_000_000);
+                let date = date.checked_sub(days.days()).unwrap_or(Date::MIN);
+                let from = self.calendar.midnight(date).unwrap_or(i64::MIN);
+                symbol.bars.bar_at_or_after(from)
+            }
+        }
+    }
+
+    /// The bar so far after the one before `bar`: the first of what is left.
+    fn dropped_after(&self, symbol: &Symbol, bar: u64, length: u64, unit: Unit) -> Result<u64> {
+        match unit {
+            Unit::Bars => Ok(bar.saturating_add(length)),
+            Unit::Days if length == 0 => Ok(bar),
+            Unit::Days => {
+                let date = self.calendar.date_of(symbol.bars.ts_of(bar - 1)?)?;
+                let date = later(date, length.saturating_add(1))?;
+                symbol.bars.bar_at_or_after(self.calendar.midnight(date)?)
+            }
+        }
     }
 
     /// The bars from one offset to another, counted from the begin of the scope.

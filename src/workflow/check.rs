@@ -7,7 +7,7 @@ use super::words::{self, suggestion};
 use super::{DataSettings, Workflow, sequence};
 use crate::Result;
 use crate::market::{BarLabel, ImportOptions};
-use crate::sequencer::SymbolData;
+use crate::sequencer::{ResultsStorage, SymbolData, Window};
 use crate::strategy;
 use crate::sweep::{Constraint, Space};
 use serde_json::json;
@@ -57,6 +57,16 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
     } = sequence::resolve(document, &root, &name_node)?;
     let (phases, phase_settings) = phases(document, &root, &outline)?;
     super::levels::check_patterns(document, &phases, space.len() * data.symbols.len() as u64)?;
+    if sequence.has_folds()
+        && let Some(phase) = phases.iter().find(|phase| {
+            phase.window == Window::Train && phase.results_storage == ResultsStorage::Memory
+        })
+    {
+        return Err(name_node.error(format!(
+            "phase `{}` trains on both sides of a fold, whose results are put together from disk; set results_storage: disk",
+            phase.name
+        )));
+    }
     let settings = json!({
         "workflow": name,
         "results_dir": results_dir,

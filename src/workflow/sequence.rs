@@ -7,13 +7,15 @@
 use super::document::{Document, Node};
 use super::phases::{Outline, merge};
 use super::words;
-use crate::sequencer::{Iterations, LEVELS_MAX, Level, Sequence, Split, Unit, Window, WindowRule};
+use crate::sequencer::{
+    FoldRule, Iterations, LEVELS_MAX, Level, Sequence, Split, Unit, WINDOWS_MAX, Window, WindowRule,
+};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Built-in patterns by name.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 5] = [
     ("single_pass", include_str!("patterns/single_pass.yaml")),
     (
         "parameter_sweep",
@@ -21,21 +23,24 @@ const BUILT_IN: [(&str, &str); 4] = [
     ),
     ("train_test", include_str!("patterns/train_test.yaml")),
     ("walk_forward", include_str!("patterns/walk_forward.yaml")),
+    ("k_fold", include_str!("patterns/k_fold.yaml")),
 ];
 
 /// Workflows and their patterns.
-const WORKFLOW_PATTERNS: [(&str, &str); 4] = [
+const WORKFLOW_PATTERNS: [(&str, &str); 5] = [
     ("single_backtest", "single_pass"),
     ("parameter_sweep", "parameter_sweep"),
     ("train_test_optimization", "train_test"),
     ("walk_forward_optimization", "walk_forward"),
+    ("k_fold_optimization", "k_fold"),
 ];
 
 /// Kinds of iteration, the key with their settings, and the built-in pattern with their defaults.
-const KINDS: [(&str, &str, &str); 3] = [
+const KINDS: [(&str, &str, &str); 4] = [
     ("once", "", ""),
     ("split", "split", "train_test"),
     ("windows", "walk_forward", "walk_forward"),
+    ("folds", "k_fold", "k_fold"),
 ];
 
 /// Folders of the results tree that a phase cannot have.
@@ -300,13 +305,14 @@ impl Walk<'_> {
 
     /// Settings of a kind of iteration that the sequence does not have.
     fn refuse_unused(&self, workflow: &str, used: &[&str]) -> Result<()> {
-        for key in ["split", "train_ratio", "walk_forward"] {
+        for key in ["split", "train_ratio", "walk_forward", "k_fold"] {
             let kind = if key == "train_ratio" { "split" } else { key };
             if let Some(node) = self.root.get(key)
                 && !used.contains(&kind)
             {
                 let advice = match kind {
                     "split" => "train_test_optimization",
+                    "k_fold" => "k_fold_optimization",
                     _ => "walk_forward_optimization",
                 };
                 return Err(node.error(format!(
@@ -370,6 +376,16 @@ fn iterations(kind: &str, node: &Node<'_>) -> Result<(Iterations, Value)> {
             };
             (Iterations::Split(split), settings)
         }
+        "folds" => {
+            let rule = fold_rule(node)?;
+            let settings = json!({
+                "folds": rule.folds,
+                "purge": rule.purge,
+                "embargo": rule.embargo,
+                "unit": rule.unit.word(),
+            });
+            (Iterations::Folds(rule), settings)
+        }
         _ => {
             let rule = window_rule(node)?;
             let settings = json!({
@@ -407,6 +423,32 @@ fn window_rule(node: &Node<'_>) -> Result<WindowRule> {
         step: node.need("step", "63")?.count()?,
         unit: unit(&node.need("unit", "days")?)?,
         anchored: node.need("anchored", "false")?.bool()?,
+    })
+}
+
+fn fold_rule(node: &Node<'_>) -> Result<FoldRule> {
+    node.map(&words::K_FOLD)?;
+    let folds_node = node.need("folds", "5")?;
+    let folds = folds_node.count()?;
+    if !(2..=WINDOWS_MAX).contains(&folds) {
+        return Err(folds_node.error(format!(
+            "{folds} was found; 2 to {WINDOWS_MAX} folds were expected"
+        )));
+    }
+    let length = |key: &str| -> Result<u64> {
+        let node = node.need(key, "0")?;
+        node.value().as_u64().ok_or_else(|| {
+            node.error(format!(
+                "{} was found; a whole number, 0 or more, was expected",
+                node.value()
+            ))
+        })
+    };
+    Ok(FoldRule {
+        folds,
+        purge: length("purge")?,
+        embargo: length("embargo")?,
+        unit: unit(&node.need("unit", "bars")?)?,
     })
 }
 

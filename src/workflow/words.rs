@@ -1,16 +1,17 @@
 //! Every word a workflow file may contain.
 
 /// Workflows.
-pub(super) const WORKFLOWS: [&str; 5] = [
+pub(super) const WORKFLOWS: [&str; 6] = [
     "train_test_optimization",
     "parameter_sweep",
     "single_backtest",
     "walk_forward_optimization",
+    "k_fold_optimization",
     "sequence",
 ];
 
 /// Keys of the whole workflow.
-pub(super) const WORKFLOW_KEYS: [&str; 11] = [
+pub(super) const WORKFLOW_KEYS: [&str; 12] = [
     "workflow",
     "results_dir",
     "memory_budget",
@@ -19,6 +20,7 @@ pub(super) const WORKFLOW_KEYS: [&str; 11] = [
     "split",
     "train_ratio",
     "walk_forward",
+    "k_fold",
     "sequence",
     "sequences",
     "phase_overrides",
@@ -71,6 +73,7 @@ pub(super) const TRACE: [&str; 3] = ["bytes_per_container", "on_full", "backing"
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
 pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "integer", "choice"];
 pub(super) const WALK_FORWARD: [&str; 5] = ["train", "test", "step", "unit", "anchored"];
+pub(super) const K_FOLD: [&str; 4] = ["folds", "purge", "embargo", "unit"];
 pub(super) const PATTERN: [&str; 5] = ["pattern", "iterations", "settings", "phases", "inside"];
 pub(super) const PATTERN_PHASE: [&str; 4] = ["name", "on", "best_of", "defaults"];
 

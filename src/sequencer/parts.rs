@@ -1,0 +1,135 @@
+//! A phase that trades on several pieces of the data: each piece is a part of its own, and the
+//! parts' records are put together, container by container, in the memory of one.
+//!
+//! Every piece starts flat with the initial capital. Together the second goes on with the equity
+//! that the first left: returns and trades add up, growth multiplies. A drawdown does not reach
+//! across the gap.
+
+use super::phase::{Outcome, PhaseRun};
+use crate::results::PhaseDir;
+use crate::segment::{ArchiveReader, scan_records};
+use crate::{Error, Result};
+use admf_formats::archive::{CONTAINERS_PER_ARCHIVE, file_name};
+use admf_formats::report::SymbolWindow;
+use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
+use std::path::{Path, PathBuf};
+
+/// Folder of a part, from 0.
+pub(super) fn folder(part: usize) -> String {
+    format!("part_{}", part + 1)
+}
+
+/// Records of one part, looked up in rising order.
+struct Part {
+    traces: PathBuf,
+    open: Option<(u64, ArchiveReader)>,
+}
+
+impl Part {
+    fn record(&mut self, index: u64) -> Result<ResultRecord> {
+        let range = index / CONTAINERS_PER_ARCHIVE;
+        if self.open.as_ref().is_none_or(|(open, _)| *open != range) {
+            let path = self.traces.join(file_name(range));
+            self.open = Some((range, ArchiveReader::open(&path)?));
+        }
+        let slot = match &self.open {
+            Some((_, archive)) => archive.slot(index)?,
+            None => None,
+        };
+        slot.map(|slot| slot.record).ok_or_else(|| Error::Results {
+            path: self.traces.clone(),
+            message: format!("container {} is missing; run again to continue", index + 1),
+        })
+    }
+}
+
+/// Puts the parts below `folder` together and writes the aggregate and the summary of the whole.
+pub(super) fn merge(
+    run: &PhaseRun<'_>,
+    whole: &PhaseDir,
+    parts: usize,
+    windows: Vec<SymbolWindow>,
+) -> Result<Outcome> {
+    let traces = |part: usize| whole.path().join(folder(part)).join("traces");
+    let mut others: Vec<Part> = (1..parts)
+        .map(|part| Part {
+            traces: traces(part),
+            open: None,
+        })
+        .collect();
+    let mut aggregator = run.aggregator();
+    scan(&traces(0), run.plan.containers, |first| {
+        let mut joined = *first;
+        for part in &mut others {
+            joined = join(&joined, &part.record(first.index)?);
+        }
+        aggregator.push(&joined);
+        Ok(())
+    })?;
+    let aggregate = aggregator.report();
+    whole.write_aggregate(&aggregate)?;
+    let mut summary = run.summary(&aggregator, aggregate.failed)?;
+    summary.window = windows;
+    whole.write_summary(&summary)?;
+    Ok(Outcome {
+        best: aggregator.best().copied().collect(),
+        handed_over: Vec::new(),
+        unmet: aggregator.unmet(),
+        aggregate,
+    })
+}
+
+fn scan(
+    traces: &Path,
+    containers: u64,
+    mut each: impl FnMut(&ResultRecord) -> Result<()>,
+) -> Result<()> {
+    scan_records(traces, containers, |slot| each(&slot.record))
+}
+
+/// A container's records of two pieces as one.
+fn join(first: &ResultRecord, second: &ResultRecord) -> ResultRecord {
+    let is_completed = first.is_completed() && second.is_completed();
+    let (a, b) = (&first.equity, &second.equity);
+    let scale = a.last / b.initial;
+    let (x, y) = (&first.trades, &second.trades);
+    let (l, m) = (&first.ledger, &second.ledger);
+    ResultRecord {
+        events: first.events + second.events,
+        status: if is_completed {
+            Status::Completed as u32
+        } else {
+            Status::Failed as u32
+        },
+        equity: EquityTotals {
+            bars: a.bars + b.bars,
+            bars_in_market: a.bars_in_market + b.bars_in_market,
+            return_sum: a.return_sum + b.return_sum,
+            return_square_sum: a.return_square_sum + b.return_square_sum,
+            downside_square_sum: a.downside_square_sum + b.downside_square_sum,
+            initial: a.initial,
+            last: b.last * scale,
+            peak: a.peak.max(b.peak * scale),
+            drawdown_max: a.drawdown_max.max(b.drawdown_max),
+            units: b.units,
+        },
+        trades: TradeTotals {
+            trades: x.trades + y.trades,
+            winning: x.winning + y.winning,
+            losing: x.losing + y.losing,
+            gross_profit: x.gross_profit + y.gross_profit * scale,
+            gross_loss: x.gross_loss + y.gross_loss * scale,
+            pnl: x.pnl + y.pnl * scale,
+            commission: x.commission + y.commission * scale,
+        },
+        ledger: Ledger {
+            attempted: l.attempted + m.attempted,
+            retained: l.retained + m.retained,
+            recycled_trade_closed: l.recycled_trade_closed + m.recycled_trade_closed,
+            recycled_window: l.recycled_window + m.recycled_window,
+            dropped_without_trade: l.dropped_without_trade + m.dropped_without_trade,
+            dropped_at_cap: l.dropped_at_cap + m.dropped_at_cap,
+        },
+        ..*first
+    }
+}
