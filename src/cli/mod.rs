@@ -6,6 +6,7 @@ mod run;
 mod show;
 mod verbs;
 
+use crate::market::BarLabel;
 use crate::sweep::Shard;
 use crate::{Error, Result};
 use clap::{Args, Parser, Subcommand};
@@ -74,6 +75,9 @@ enum Verb {
         /// Time zone of timestamps that carry none.
         #[arg(long, default_value = "UTC")]
         timezone: String,
+        /// Which end of a bar its timestamp names: start or end.
+        #[arg(long, default_value = "start", value_parser = bar_label)]
+        bar_label: BarLabel,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -183,8 +187,9 @@ pub fn main() -> ExitCode {
             file,
             out,
             timezone,
+            bar_label,
             json,
-        } => verbs::import(&file, out, timezone, json),
+        } => verbs::import(&file, out, timezone, bar_label, json),
         Verb::Synth { bars, seed, out } => verbs::synth(bars, seed, &out),
         Verb::Replay {
             results,
@@ -226,6 +231,14 @@ fn code_of(error: &Error) -> u8 {
             exit::BAD_INPUT
         }
         _ => exit::FAILED,
+    }
+}
+
+fn bar_label(text: &str) -> std::result::Result<BarLabel, String> {
+    match text {
+        "start" => Ok(BarLabel::Start),
+        "end" => Ok(BarLabel::End),
+        _ => Err("start or end was expected".to_owned()),
     }
 }
 

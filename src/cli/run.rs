@@ -2,7 +2,7 @@
 
 use super::{RunArguments, progress, show, success};
 use crate::container::Span;
-use crate::market::open_bars;
+use crate::market::open_or_import;
 use crate::results::{Existing, PhaseDir, RunDir, RunPlan};
 use crate::segment::retention::RetentionPolicy;
 use crate::sequencer::{
@@ -75,7 +75,12 @@ fn check_shard(workflow: &Workflow) -> Result<()> {
 fn open_symbols(workflow: &Workflow, root: &Path) -> Result<Vec<Symbol>> {
     let data = &workflow.data;
     let open = |symbol: &crate::sequencer::SymbolData| {
-        let bars = open_bars(&symbol.path, &root.join(BARS_CACHE), &data.import)?;
+        let bars = open_or_import(
+            &symbol.path,
+            &root.join(BARS_CACHE),
+            &data.import,
+            &mut |text| eprintln!("note: {text}"),
+        )?;
         let first = data
             .start
             .map_or(Ok(0), |start| bars.bar_at_or_after(start))?;

@@ -1,7 +1,7 @@
 //! The verbs that are one call each.
 
 use super::{exit, success};
-use crate::market::{self, ImportOptions};
+use crate::market::{self, BarLabel, ImportOptions};
 use crate::oracle::{self, Verdict};
 use crate::{Result, workflow};
 use admf_formats::units::rfc3339;
@@ -29,6 +29,7 @@ pub(super) fn import(
     file: &Path,
     out: Option<PathBuf>,
     timezone: String,
+    bar_label: BarLabel,
     json: bool,
 ) -> Result<ExitCode> {
     let out = out.unwrap_or_else(|| file.with_extension("bars"));
@@ -36,7 +37,7 @@ pub(super) fn import(
         file,
         &ImportOptions {
             timezone,
-            ..ImportOptions::default()
+            bar_label,
         },
         &out,
     )?;

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An open bars file.
 #[derive(Debug)]
@@ -87,7 +88,8 @@ impl BarsFile {
 
     /// Reads the bars of one quantum into the block.
     ///
-    /// Errors: the file is shorter than its header says, or the chunk's checksum does not match.
+    /// Errors: the system cannot read, the file is shorter than its header says, the chunk's
+    /// checksum does not match, or it is that of other bars.
     pub fn read_quantum(&self, quantum: u64, into: &mut BarBlock) -> Result<()> {
         let offset = chunk_offset(quantum);
         let damaged = |message: String| Error::Damaged {
@@ -98,15 +100,26 @@ impl BarsFile {
         let scratch = &mut into.scratch;
         self.file
             .read_exact_at(&mut scratch[..], offset)
-            .map_err(|error| {
-                damaged(format!(
-                    "cannot read the chunk: {error}; was the file changed while in use?"
-                ))
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => damaged(
+                    "the file ends within this chunk; was it changed while in use?".to_owned(),
+                ),
+                _ => Error::io("read", &self.path)(error),
             })?;
         let (first_bar, bars) = open_chunk(&scratch[..]).map_err(damaged)?;
         if first_bar != quantum * QUANTUM_BARS as u64 {
             return Err(damaged(format!(
                 "the chunk begins with bar {first_bar}, it belongs elsewhere"
+            )));
+        }
+        let wanted = self
+            .header
+            .bars
+            .saturating_sub(first_bar)
+            .min(QUANTUM_BARS as u64);
+        if bars as u64 != wanted {
+            return Err(damaged(format!(
+                "the chunk has {bars} bars, by the header it has {wanted}"
             )));
         }
         (into.first_bar, into.bars) = (first_bar, bars);
@@ -130,6 +143,15 @@ impl BarsFile {
             }
         }
         Ok(())
+    }
+
+    /// Reads every chunk.
+    ///
+    /// Errors: those of [`BarsFile::read_quantum`], for the first chunk that has one.
+    pub fn verify(&self) -> Result<()> {
+        let mut block = BarBlock::new();
+        (0..self.bars().div_ceil(QUANTUM_BARS as u64))
+            .try_for_each(|quantum| self.read_quantum(quantum, &mut block))
     }
 
     /// Timestamp of a bar.
@@ -181,6 +203,9 @@ pub struct Bar {
     pub ohlcv: [f64; 5],
 }
 
+/// Files that this process has begun to write.
+static TEMPORARY_NUMBER: AtomicU64 = AtomicU64::new(0);
+
 /// Writes a bars file in one pass, in the memory of one chunk.
 ///
 /// The bars appear under their name only when [`BarsWriter::finish`] has written the header.
@@ -199,7 +224,9 @@ impl BarsWriter {
     /// Starts a file that will be called `path`.
     pub fn create(path: &Path) -> Result<BarsWriter> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}.tmp", std::process::id()));
+        // The same file may be imported by several processes, and threads of each, at once.
+        let number = TEMPORARY_NUMBER.fetch_add(1, Ordering::Relaxed);
+        name.push(format!(".{}.{number}.tmp", std::process::id()));
         let temporary = path.with_file_name(name);
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         let mut out = BufWriter::with_capacity(1 << 16, file);

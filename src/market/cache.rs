@@ -7,14 +7,29 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
 
+/// Changes where the same file is imported to other bars than before.
+const IMPORT_VERSION: u32 = 2;
+
 /// Opens a bars file as it is; imports anything else into `cache` under the digest of its content.
+///
+/// A file of the cache that is damaged, or of another version, is made again.
 pub fn open_bars(source: &Path, cache: &Path, options: &ImportOptions) -> Result<BarsFile> {
+    open_or_import(source, cache, options, &mut |_| ())
+}
+
+/// As [`open_bars`]; `note` is told of a file of the cache that is made again, and why.
+pub fn open_or_import(
+    source: &Path,
+    cache: &Path,
+    options: &ImportOptions,
+    note: &mut dyn FnMut(&str),
+) -> Result<BarsFile> {
     if BarsFile::is_bars_file(source)? {
         return BarsFile::open(source);
     }
     let mut digest = Sha256::new();
     digest.update(format!(
-        "{}\0{:?}\0{}\0",
+        "{}\0{:?}\0{IMPORT_VERSION}\0{}\0",
         options.timezone,
         options.bar_label,
         admf_formats::bars::VERSION
@@ -29,9 +44,23 @@ pub fn open_bars(source: &Path, cache: &Path, options: &ImportOptions) -> Result
         digest.update(&buffer[..count]);
     }
     let path = cache.join(format!("{}.bars", &hex(&digest.finalize())[..16]));
-    if !path.is_file() {
-        std::fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
-        import(source, options, &path)?;
+    if path.is_file() {
+        match open_whole(&path) {
+            Ok(bars) => return Ok(bars),
+            Err(error @ Error::Damaged { .. }) => {
+                note(&format!("{error}; {} is imported again", source.display()));
+            }
+            Err(error) => return Err(error),
+        }
     }
+    std::fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
+    import(source, options, &path)?;
     BarsFile::open(&path)
+}
+
+/// Damage must show before a run relies on the file: later nobody could make it again.
+fn open_whole(path: &Path) -> Result<BarsFile> {
+    let bars = BarsFile::open(path)?;
+    bars.verify()?;
+    Ok(bars)
 }

@@ -2,10 +2,15 @@
 
 use super::bars_file::{Bar, BarsFile, BarsWriter};
 use super::csv_source;
+use super::interval::IntervalCounter;
 use crate::{Error, Result};
 use std::path::Path;
 
 /// Which end of a bar its timestamp names.
+///
+/// A bar is known by its start wherever time matters: windows by date, days, and the time of its
+/// events. Timestamps that name the end are moved to the start when the file is imported, by the
+/// distance that more than half of all neighbouring bars have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum BarLabel {
     /// The bar's start.
@@ -62,27 +67,27 @@ impl ImportSummary {
 /// Errors: [`Error::Data`] with the file's line (CSV) or row (Parquet) where a row is malformed,
 /// out of order, a duplicate, not a number or impossible as a bar; nothing is written then.
 pub fn import(source: &Path, options: &ImportOptions, into: &Path) -> Result<ImportSummary> {
-    let is_parquet = source
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    let mut shift_ns = 0;
+    if options.bar_label == BarLabel::End {
+        // One more pass over the file: nothing is written before it is known when bars begin.
+        let mut counter = IntervalCounter::default();
+        read(source, options, &mut |_, bar| {
+            counter.push(bar.ts_ns);
+            Ok(())
+        })?;
+        shift_ns = counter.interval_ns().map_err(|message| Error::Data {
+            path: source.to_path_buf(),
+            line: None,
+            message,
+        })?;
+    }
     let mut checked = CheckedWriter {
         writer: BarsWriter::create(into)?,
         source,
+        shift_ns,
         last: None,
     };
-    if is_parquet {
-        #[cfg(feature = "parquet")]
-        super::parquet_source::read(source, options, &mut |line, bar| checked.push(line, bar))?;
-        #[cfg(not(feature = "parquet"))]
-        return Err(Error::Usage {
-            message: format!(
-                "{}: this build of admf cannot read Parquet (feature `parquet`)",
-                source.display()
-            ),
-        });
-    } else {
-        csv_source::read(source, options, &mut |line, bar| checked.push(line, bar))?;
-    }
+    read(source, options, &mut |line, bar| checked.push(line, bar))?;
     if checked.writer.bars() == 0 {
         return Err(Error::Data {
             path: source.to_path_buf(),
@@ -93,22 +98,50 @@ pub fn import(source: &Path, options: &ImportOptions, into: &Path) -> Result<Imp
     Ok(ImportSummary::of(&checked.writer.finish()?))
 }
 
+/// Hands every bar of the file to `each` with its line (CSV) or row (Parquet).
+fn read(
+    source: &Path,
+    options: &ImportOptions,
+    each: &mut dyn FnMut(u64, Bar) -> Result<()>,
+) -> Result<()> {
+    let is_parquet = source
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    if !is_parquet {
+        return csv_source::read(source, options, each);
+    }
+    #[cfg(feature = "parquet")]
+    return super::parquet_source::read(source, options, each);
+    #[cfg(not(feature = "parquet"))]
+    Err(Error::Usage {
+        message: format!(
+            "{}: this build of admf cannot read Parquet (feature `parquet`)",
+            source.display()
+        ),
+    })
+}
+
 /// Checks bars on their way into the file.
 struct CheckedWriter<'a> {
     writer: BarsWriter,
     source: &'a Path,
+    /// From a bar's start to its label.
+    shift_ns: i64,
     last: Option<i64>,
 }
 
 impl CheckedWriter<'_> {
     fn push(&mut self, line: u64, bar: Bar) -> Result<()> {
-        self.check(&bar).map_err(|message| Error::Data {
+        let fail = |message: String| Error::Data {
             path: self.source.to_path_buf(),
             line: Some(line),
             message,
-        })?;
+        };
+        self.check(&bar).map_err(fail)?;
         self.last = Some(bar.ts_ns);
-        self.writer.push(&bar)
+        let start = bar.ts_ns.checked_sub(self.shift_ns);
+        let ts_ns = start.ok_or_else(|| fail("the bar begins before the year 1678".to_owned()))?;
+        self.writer.push(&Bar { ts_ns, ..bar })
     }
 
     fn check(&self, bar: &Bar) -> std::result::Result<(), String> {

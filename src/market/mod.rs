@@ -2,15 +2,19 @@
 
 mod bars_file;
 mod cache;
+mod columns;
 mod csv_source;
 mod import;
+mod interval;
 #[cfg(feature = "parquet")]
 mod parquet_source;
 mod synth;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use bars_file::{Bar, BarsFile, BarsWriter};
-pub use cache::open_bars;
+pub use cache::{open_bars, open_or_import};
 pub use import::{BarLabel, ImportOptions, ImportSummary, import};
 pub use synth::synth;
 pub use time::TimeReader;

@@ -1,15 +1,24 @@
-//! Parquet files: the same columns as CSV, read row group by row group in small batches.
+//! Parquet files: the same columns as CSV, read column by column in batches.
+//!
+//! Memory: a page of each column that a bar needs, and one batch. What a time means is told by its
+//! logical type and never by its magnitude: its unit, and whether it is adjusted to UTC. Times that
+//! are not (and dates) are in the workflow's time zone, like times without an offset in CSV.
 
 use super::bars_file::Bar;
-use super::csv_source::{TIME_NAMES, VALUE_NAMES};
+use super::columns::{Columns, TimeColumns, VALUE_NAMES};
 use super::import::ImportOptions;
 use super::time::TimeReader;
 use crate::{Error, Result};
-use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::Field;
-use parquet::schema::types::Type;
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType, Int96};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
 use std::path::Path;
-use std::sync::Arc;
+
+/// Rows that are read at once.
+const BATCH_ROWS: usize = 1024;
 
 /// Hands every row to `each` with its number, from 1.
 pub(super) fn read(
@@ -26,92 +35,402 @@ pub(super) fn read(
     let file = std::fs::File::open(source).map_err(Error::io("open", source))?;
     let reader = SerializedFileReader::new(file)
         .map_err(|error| fail(None, format!("not a Parquet file: {error}")))?;
-    let schema = reader.metadata().file_metadata().schema();
-    let names: Vec<&str> = schema
-        .get_fields()
-        .iter()
-        .map(|field| field.name())
-        .collect();
-    let find = |wanted: &str| {
-        names
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(wanted))
-    };
-    let missing = |wanted: &str| {
-        fail(
-            None,
-            format!("no column `{wanted}`; the file has: {}", names.join(", ")),
-        )
-    };
-    let time = TIME_NAMES
-        .iter()
-        .chain(&["__index_level_0__"])
-        .find_map(|name| find(name))
-        .ok_or_else(|| missing("timestamp"))?;
-    let mut wanted = vec![("timestamp", time)];
-    for name in VALUE_NAMES {
-        match find(name) {
-            Some(column) => wanted.push((name, column)),
-            None if name == "volume" => {}
-            None => return Err(missing(name)),
-        }
-    }
-    // Only the columns of a bar are decoded; rows come in the order of the file's columns.
-    wanted.sort_by_key(|(_, column)| *column);
-    let fields: Vec<Arc<Type>> = wanted
-        .iter()
-        .map(|(_, column)| schema.get_fields()[*column].clone())
-        .collect();
-    let projection = Type::group_type_builder(schema.name())
-        .with_fields(fields)
-        .build()
-        .map_err(|error| fail(None, format!("cannot select columns: {error}")))?;
-    let rows = reader
-        .get_row_iter(Some(projection))
-        .map_err(|error| fail(None, format!("cannot read rows: {error}")))?;
-    for (number, row) in rows.enumerate() {
-        let line = number as u64 + 1;
-        let row = row.map_err(|error| fail(Some(line), format!("cannot read the row: {error}")))?;
-        let mut bar = Bar {
-            ts_ns: 0,
-            ohlcv: [0.0; 5],
-        };
-        for ((name, _), (_, field)) in wanted.iter().zip(row.get_column_iter()) {
-            let wrong = || {
-                fail(
-                    Some(line),
-                    format!("{name} is {field}; another type was expected"),
-                )
-            };
-            match VALUE_NAMES.iter().position(|value| value == name) {
-                Some(place) => bar.ohlcv[place] = number_of(field).ok_or_else(wrong)?,
-                None => bar.ts_ns = time_of(field, &times).ok_or_else(wrong)?,
+    let wanted = wanted(&reader).map_err(|message| fail(None, message))?;
+    let mut first_row = 1;
+    let mut batch = Batch::default();
+    for group in 0..reader.num_row_groups() {
+        let group = reader
+            .get_row_group(group)
+            .map_err(|error| fail(Some(first_row), format!("cannot read: {error}")))?;
+        let mut columns = open(&*group, &wanted)
+            .map_err(|(column, error)| fail(Some(first_row), unreadable(column, &error)))?;
+        let rows = group.metadata().num_rows().max(0) as u64;
+        let mut done = 0;
+        while done < rows {
+            let count = BATCH_ROWS.min((rows - done) as usize);
+            for (wanted, column) in wanted.iter().zip(&mut columns) {
+                batch
+                    .fill(wanted, column, count, &times)
+                    .map_err(|(row, message)| fail(Some(first_row + done + row), message))?;
             }
+            for row in 0..count {
+                each(first_row + done + row as u64, batch.bar(row))?;
+            }
+            done += count as u64;
         }
-        each(line, bar)?;
+        first_row += rows;
     }
     Ok(())
 }
 
-fn number_of(field: &Field) -> Option<f64> {
-    match field {
-        Field::Double(value) => Some(*value),
-        Field::Float(value) => Some(f64::from(*value)),
-        Field::Int(value) => Some(f64::from(*value)),
-        Field::UInt(value) => Some(f64::from(*value)),
-        Field::Long(value) => Some(*value as f64),
-        Field::ULong(value) => Some(*value as f64),
+/// A column of a bar.
+struct Wanted {
+    name: String,
+    /// Its place among the leaves of the file's schema.
+    leaf: usize,
+    /// Which value by [`VALUE_NAMES`]; `None` for the time.
+    value: Option<usize>,
+    meaning: Meaning,
+    is_optional: bool,
+}
+
+/// What a stored value means.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Meaning {
+    /// A number, divided by this (decimals); integers may have no sign.
+    Number { divisor: f64, is_unsigned: bool },
+    /// So many nanoseconds each since 1970, UTC or in the time zone.
+    Time { unit_ns: i64, is_utc: bool },
+    /// Days since 1970 in the time zone.
+    Date,
+    /// Nanoseconds since noon and Julian day, in the time zone: the deprecated timestamp, which
+    /// does not say whether it is adjusted.
+    JulianTime,
+    /// Seconds to nanoseconds since 1970 UTC: plain integers, as in CSV.
+    Epoch,
+    /// Text, as in CSV.
+    Text,
+}
+
+fn wanted(reader: &SerializedFileReader<std::fs::File>) -> Result<Vec<Wanted>, String> {
+    let schema = reader.metadata().file_metadata().schema_descr();
+    // A column inside a group or list is none of a bar's.
+    let names: Vec<&str> = schema
+        .columns()
+        .iter()
+        .map(|column| match column.path().parts() {
+            [name] => name.as_str(),
+            _ => "",
+        })
+        .collect();
+    let columns = Columns::find(&names)?;
+    let TimeColumns::One(time) = columns.time else {
+        return Err(
+            "the time is in two columns, `date` and `time`; store it as one timestamp".to_owned(),
+        );
+    };
+    let mut wanted = Vec::with_capacity(6);
+    let values = columns.values.iter().enumerate();
+    let values = values.filter_map(|(value, leaf)| leaf.map(|leaf| (leaf, Some(value))));
+    for (leaf, value) in std::iter::once((time, None)).chain(values) {
+        let column = schema.column(leaf);
+        let meaning = if value.is_some() {
+            number(&column)
+        } else {
+            time_of(&column)
+        };
+        if column.max_rep_level() > 0 {
+            return Err(format!(
+                "{} is a list; one value was expected",
+                column.name()
+            ));
+        }
+        wanted.push(Wanted {
+            name: value
+                .map_or("timestamp", |value| VALUE_NAMES[value])
+                .to_owned(),
+            leaf,
+            value,
+            meaning: meaning.ok_or_else(|| {
+                let stored = match column.logical_type_ref() {
+                    Some(logical) => format!("{logical:?}"),
+                    None => format!("{} ({})", column.physical_type(), column.converted_type()),
+                };
+                let expected = if value.is_some() {
+                    "a number"
+                } else {
+                    "a timestamp, date, epoch number or text"
+                };
+                format!(
+                    "column `{}` is {stored}; {expected} was expected",
+                    column.name()
+                )
+            })?,
+            is_optional: column.max_def_level() > 0,
+        });
+    }
+    Ok(wanted)
+}
+
+fn number(column: &ColumnDescriptor) -> Option<Meaning> {
+    let plain = |is_unsigned| {
+        Some(Meaning::Number {
+            divisor: 1.0,
+            is_unsigned,
+        })
+    };
+    match (column.physical_type(), column.logical_type_ref()) {
+        (Physical::FLOAT | Physical::DOUBLE, None) => plain(false),
+        (Physical::INT32 | Physical::INT64, Some(LogicalType::Integer(kind))) => {
+            plain(!kind.is_signed)
+        }
+        (Physical::INT32 | Physical::INT64, Some(LogicalType::Decimal(kind))) => {
+            Some(Meaning::Number {
+                divisor: decimal_divisor(kind.scale)?,
+                is_unsigned: false,
+            })
+        }
+        (Physical::INT32 | Physical::INT64, None) => match column.converted_type() {
+            ConvertedType::NONE
+            | ConvertedType::INT_8
+            | ConvertedType::INT_16
+            | ConvertedType::INT_32
+            | ConvertedType::INT_64 => plain(false),
+            ConvertedType::UINT_8
+            | ConvertedType::UINT_16
+            | ConvertedType::UINT_32
+            | ConvertedType::UINT_64 => plain(true),
+            ConvertedType::DECIMAL => Some(Meaning::Number {
+                divisor: decimal_divisor(column.type_scale())?,
+                is_unsigned: false,
+            }),
+            _ => None,
+        },
         _ => None,
     }
 }
 
-fn time_of(field: &Field, times: &TimeReader) -> Option<i64> {
-    match field {
-        Field::TimestampMillis(value) => value.checked_mul(1_000_000),
-        Field::TimestampMicros(value) => value.checked_mul(1_000),
-        Field::Date(days) => i64::from(*days).checked_mul(86_400_000_000_000),
-        Field::Long(value) => times.read(&value.to_string()).ok(),
-        Field::Str(text) => times.read(text).ok(),
+/// Ten to this power, which is exact up to 22.
+fn decimal_divisor(scale: i32) -> Option<f64> {
+    (0..=18)
+        .contains(&scale)
+        .then(|| 10_u64.pow(scale as u32) as f64)
+}
+
+fn time_of(column: &ColumnDescriptor) -> Option<Meaning> {
+    let utc = |unit_ns| {
+        Some(Meaning::Time {
+            unit_ns,
+            is_utc: true,
+        })
+    };
+    match (column.physical_type(), column.logical_type_ref()) {
+        (Physical::INT64, Some(LogicalType::Timestamp(kind))) => Some(Meaning::Time {
+            unit_ns: match kind.unit {
+                TimeUnit::MILLIS => 1_000_000,
+                TimeUnit::MICROS => 1_000,
+                TimeUnit::NANOS => 1,
+            },
+            is_utc: kind.is_adjusted_to_u_t_c,
+        }),
+        (Physical::INT32, Some(LogicalType::Date)) => Some(Meaning::Date),
+        (Physical::INT32 | Physical::INT64, Some(LogicalType::Integer(_))) => Some(Meaning::Epoch),
+        (Physical::BYTE_ARRAY, Some(LogicalType::String)) => Some(Meaning::Text),
+        // The older annotations; by the specification their timestamps are adjusted to UTC.
+        (physical, None) => match (physical, column.converted_type()) {
+            (Physical::INT64, ConvertedType::TIMESTAMP_MILLIS) => utc(1_000_000),
+            (Physical::INT64, ConvertedType::TIMESTAMP_MICROS) => utc(1_000),
+            (Physical::INT32, ConvertedType::DATE) => Some(Meaning::Date),
+            (Physical::INT96, ConvertedType::NONE) => Some(Meaning::JulianTime),
+            (Physical::BYTE_ARRAY, ConvertedType::NONE | ConvertedType::UTF8) => {
+                Some(Meaning::Text)
+            }
+            (
+                Physical::INT32 | Physical::INT64,
+                ConvertedType::NONE
+                | ConvertedType::INT_32
+                | ConvertedType::INT_64
+                | ConvertedType::UINT_32
+                | ConvertedType::UINT_64,
+            ) => Some(Meaning::Epoch),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+fn open<'a>(
+    group: &dyn RowGroupReader,
+    wanted: &'a [Wanted],
+) -> std::result::Result<Vec<ColumnReader>, (&'a str, ParquetError)> {
+    let open = |wanted: &'a Wanted| {
+        let column = group.get_column_reader(wanted.leaf);
+        column.map_err(|error| (wanted.name.as_str(), error))
+    };
+    wanted.iter().map(open).collect()
+}
+
+fn unreadable(column: &str, error: &ParquetError) -> String {
+    format!("cannot read {column}: {error}")
+}
+
+/// What is wrong, and in which row of the batch.
+type Wrong = (u64, String);
+
+/// Buffers of one batch, reused for every one.
+#[derive(Default)]
+struct Batch {
+    times: Vec<i64>,
+    values: [Vec<f64>; 5],
+    levels: Vec<i16>,
+    doubles: Vec<f64>,
+    floats: Vec<f32>,
+    integers: Vec<i32>,
+    longs: Vec<i64>,
+    julian: Vec<Int96>,
+    texts: Vec<ByteArray>,
+}
+
+impl Batch {
+    fn bar(&self, row: usize) -> Bar {
+        // A file without volume has an empty column.
+        let value = |value: usize| self.values[value].get(row).copied().unwrap_or(0.0);
+        Bar {
+            ts_ns: self.times[row],
+            ohlcv: [0, 1, 2, 3, 4].map(value),
+        }
+    }
+
+    fn fill(
+        &mut self,
+        wanted: &Wanted,
+        column: &mut ColumnReader,
+        count: usize,
+        times: &TimeReader,
+    ) -> std::result::Result<(), Wrong> {
+        let levels = &mut self.levels;
+        match wanted.value {
+            Some(value) => {
+                let Meaning::Number {
+                    divisor,
+                    is_unsigned,
+                } = wanted.meaning
+                else {
+                    unreachable!("values have the meaning of numbers");
+                };
+                let into = &mut self.values[value];
+                into.clear();
+                match column {
+                    ColumnReader::DoubleColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.doubles)?;
+                        into.extend_from_slice(&self.doubles);
+                    }
+                    ColumnReader::FloatColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.floats)?;
+                        into.extend(self.floats.iter().map(|value| f64::from(*value)));
+                    }
+                    ColumnReader::Int32ColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.integers)?;
+                        into.extend(self.integers.iter().map(|value| {
+                            let signed = f64::from(*value);
+                            let value = if is_unsigned {
+                                f64::from(*value as u32)
+                            } else {
+                                signed
+                            };
+                            value / divisor
+                        }));
+                    }
+                    ColumnReader::Int64ColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.longs)?;
+                        into.extend(self.longs.iter().map(|value| {
+                            let signed = *value as f64;
+                            let value = if is_unsigned {
+                                *value as u64 as f64
+                            } else {
+                                signed
+                            };
+                            value / divisor
+                        }));
+                    }
+                    _ => unreachable!("the meaning was taken from the physical type"),
+                }
+            }
+            None => {
+                self.times.clear();
+                let meaning = wanted.meaning;
+                let into = &mut self.times;
+                match column {
+                    ColumnReader::Int64ColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.longs)?;
+                        convert(into, &self.longs, |value| time_from(meaning, *value, times))?;
+                    }
+                    ColumnReader::Int32ColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.integers)?;
+                        convert(into, &self.integers, |value| {
+                            time_from(meaning, i64::from(*value), times)
+                        })?;
+                    }
+                    ColumnReader::Int96ColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.julian)?;
+                        convert(into, &self.julian, |value| times.read_local(julian(value)?))?;
+                    }
+                    ColumnReader::ByteArrayColumnReader(column) => {
+                        load(column, wanted, count, levels, &mut self.texts)?;
+                        convert(into, &self.texts, |value| {
+                            let text = value.as_utf8().map_err(|_| "not UTF-8".to_owned())?;
+                            times.read(text)
+                        })?;
+                    }
+                    _ => unreachable!("the meaning was taken from the physical type"),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads exactly so many values of a column; null is not one.
+fn load<T: DataType>(
+    column: &mut ColumnReaderImpl<T>,
+    wanted: &Wanted,
+    count: usize,
+    levels: &mut Vec<i16>,
+    into: &mut Vec<T::T>,
+) -> std::result::Result<(), Wrong> {
+    levels.clear();
+    into.clear();
+    let (rows, values, _) = column
+        .read_records(count, wanted.is_optional.then_some(levels), None, into)
+        .map_err(|error| (0, unreadable(&wanted.name, &error)))?;
+    if rows != count {
+        let message = format!("{} ends here, other columns go on", wanted.name);
+        return Err((rows as u64, message));
+    }
+    if values != count {
+        let row = levels.iter().position(|level| *level == 0).unwrap_or(0);
+        return Err((
+            row as u64,
+            format!("{} is null; a value was expected", wanted.name),
+        ));
+    }
+    Ok(())
+}
+
+fn convert<T>(
+    into: &mut Vec<i64>,
+    from: &[T],
+    one: impl Fn(&T) -> std::result::Result<i64, String>,
+) -> std::result::Result<(), Wrong> {
+    for (row, value) in from.iter().enumerate() {
+        into.push(one(value).map_err(|message| (row as u64, format!("timestamp: {message}")))?);
+    }
+    Ok(())
+}
+
+fn time_from(meaning: Meaning, value: i64, times: &TimeReader) -> std::result::Result<i64, String> {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let (unit_ns, is_utc) = match meaning {
+        Meaning::Time { unit_ns, is_utc } => (unit_ns, is_utc),
+        Meaning::Date => (DAY_NS, false),
+        _ => return TimeReader::read_epoch(value),
+    };
+    let nanoseconds = value
+        .checked_mul(unit_ns)
+        .ok_or_else(|| format!("{value} is outside the years 1678 to 2262"))?;
+    if is_utc {
+        Ok(nanoseconds)
+    } else {
+        times.read_local(nanoseconds)
+    }
+}
+
+fn julian(value: &Int96) -> std::result::Result<i64, String> {
+    const UNIX_EPOCH_DAY: i64 = 2_440_588;
+    let [low, high, day] = [0, 1, 2].map(|at| value.data()[at]);
+    let within = u64::from(low) | u64::from(high) << 32;
+    (i64::from(day) - UNIX_EPOCH_DAY)
+        .checked_mul(86_400_000_000_000)
+        .and_then(|start| start.checked_add(i64::try_from(within).ok()?))
+        .ok_or_else(|| "the time is outside the years 1678 to 2262".to_owned())
 }

@@ -32,7 +32,10 @@ impl TimeReader {
     pub fn read(&self, text: &str) -> Result<i64, String> {
         let text = text.trim();
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() != 8 {
-            return epoch(text);
+            return text
+                .parse()
+                .map_err(|_| format!("`{text}` is no timestamp; {EXPECTED}"))
+                .and_then(TimeReader::read_epoch);
         }
         let wrong = || format!("`{text}` is no timestamp; {EXPECTED}");
         if text.len() == 10
@@ -52,6 +55,36 @@ impl TimeReader {
         self.local(local, text)
     }
 
+    /// A plain number: seconds, milliseconds, microseconds or nanoseconds since 1970 UTC, by
+    /// magnitude.
+    ///
+    /// Errors: the number is negative.
+    pub fn read_epoch(number: i64) -> Result<i64, String> {
+        let unit = match number {
+            ..0 => return Err(format!("{number} is no timestamp; {EXPECTED}")),
+            0..100_000_000_000 => 1_000_000_000,
+            100_000_000_000..100_000_000_000_000 => 1_000_000,
+            100_000_000_000_000..100_000_000_000_000_000 => 1_000,
+            _ => 1,
+        };
+        number
+            .checked_mul(unit)
+            .ok_or_else(|| format!("{number} is outside the years 1678 to 2262"))
+    }
+
+    /// A time on the clock of the time zone, as nanoseconds since 1970 on that clock.
+    ///
+    /// Errors: the time does not exist on it, or exists twice.
+    pub fn read_local(&self, clock_ns: i64) -> Result<i64, String> {
+        if self.is_utc {
+            return Ok(clock_ns);
+        }
+        let at = jiff::Timestamp::from_nanosecond(i128::from(clock_ns))
+            .map_err(|error| error.to_string())?;
+        let at = TimeZone::UTC.to_datetime(at);
+        self.local(at, &at.to_string())
+    }
+
     fn local(&self, at: DateTime, text: &str) -> Result<i64, String> {
         if self.is_utc {
             let at = TimeZone::UTC
@@ -69,22 +102,6 @@ impl TimeReader {
 fn nanoseconds(at: jiff::Timestamp, text: &str) -> Result<i64, String> {
     i64::try_from(at.as_nanosecond())
         .map_err(|_| format!("`{text}` is outside the years 1678 to 2262"))
-}
-
-/// Seconds, milliseconds, microseconds or nanoseconds, by magnitude.
-fn epoch(text: &str) -> Result<i64, String> {
-    let number: i64 = text
-        .parse()
-        .map_err(|_| format!("`{text}` is no timestamp; {EXPECTED}"))?;
-    let unit = match number {
-        0..100_000_000_000 => 1_000_000_000,
-        100_000_000_000..100_000_000_000_000 => 1_000_000,
-        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
-        _ => 1,
-    };
-    number
-        .checked_mul(unit)
-        .ok_or_else(|| format!("`{text}` is outside the years 1678 to 2262"))
 }
 
 #[cfg(test)]
@@ -108,6 +125,10 @@ mod tests {
         check("2024-03-26 13:30:00+00:00", Some("2024-03-26T13:30:00Z"));
         check("2024-03-26T13:30:00Z", Some("2024-03-26T13:30:00Z"));
         check("2024-03-26T09:30:00-04:00", Some("2024-03-26T13:30:00Z"));
+        check("2024-03-26 13:30", Some("2024-03-26T13:30:00Z"));
+        check("20240326 13:30", Some("2024-03-26T13:30:00Z"));
+        check("20240326 133000", Some("2024-03-26T13:30:00Z"));
+        check("20240326", Some("2024-03-26T00:00:00Z"));
         check("2024-03-26 13:30:00.5", Some("2024-03-26T13:30:00.5Z"));
         check("2004-08-19", Some("2004-08-19T00:00:00Z"));
         check("1711459800", Some("2024-03-26T13:30:00Z"));
