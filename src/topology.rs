@@ -17,6 +17,9 @@ pub trait TileSink: Sink {
     /// Events that follow belong to the container at this place in the tile.
     fn select(&mut self, place: usize);
 
+    /// The selected container has lived through a block.
+    fn settle(&mut self) {}
+
     /// Why the selected container must not go on, if its sink failed.
     fn failure(&mut self) -> Option<crate::Error>;
 }
@@ -233,6 +236,7 @@ impl Worker {
             );
             sink.select(place);
             container.run_block(job.rules, &masks, view, sink);
+            sink.settle();
             if let Some(error) = sink.failure() {
                 return Err(error);
             }

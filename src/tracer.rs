@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::segment::retention::{RetentionPolicy, TraceRules};
-use crate::segment::{Append, ArchiveHandle, Pool, Ring};
+use crate::segment::{Append, ArchiveHandle, Pool, Ring, Stage};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{EventKind, EventSet, Payload, Stamp};
 use admf_formats::result::Ledger;
@@ -65,6 +65,29 @@ impl Tracer {
     pub fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
         crate::segment::segments_max(&effective(rules), segment_bytes)
             + u64::from(rules.store_trades)
+    }
+
+    /// Whether nothing is ever kept.
+    pub fn is_idle(&self) -> bool {
+        self.selection.is_empty() && self.trades.is_none()
+    }
+
+    /// Selected kinds, where a stage may hold them back until the end of a block: only events of
+    /// open trades are kept, and closed trades are not logged.
+    pub fn staged(&self) -> Option<EventSet> {
+        (self.ring.keeps_open_trades() && self.trades.is_none()).then_some(self.selection)
+    }
+
+    /// Opens the stage for this container.
+    #[inline]
+    pub fn open_stage(&self, stage: &mut Stage) {
+        stage.open(&self.ring);
+    }
+
+    /// Commits what the stage still holds.
+    #[inline]
+    pub fn settle(&mut self, stage: &mut Stage, pool: &mut Pool) {
+        stage.settle(&mut self.ring, pool);
     }
 
     /// Whether an event of this kind matters to it.

@@ -7,6 +7,7 @@ mod pool;
 mod reader;
 pub mod retention;
 mod ring;
+mod stage;
 
 #[cfg(test)]
 mod tests;
@@ -18,3 +19,4 @@ pub use merge::{ShardArchives, merge_archives};
 pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use ring::{Append, Ring, segments_max};
+pub use stage::{STAGE_BYTES, Stage};

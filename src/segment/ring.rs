@@ -96,21 +96,72 @@ impl Ring {
     #[inline]
     pub fn append<P: Payload>(&mut self, pool: &mut Pool, stamp: &Stamp, payload: &P) -> Append {
         let bytes = frame_bytes(P::KIND);
+        match self.admit(pool, stamp.trade, bytes) {
+            Ok(()) => {}
+            Err(refused) => return refused,
+        }
+        self.write(pool, bytes, stamp, payload);
+        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
+            self.slide(pool, events);
+        }
+        Append::Done
+    }
+
+    /// Appends an event that lies framed in a stage.
+    pub(super) fn append_frame(&mut self, pool: &mut Pool, frame: &[u8]) -> Append {
+        match self.admit(pool, frame_trade(frame), frame.len()) {
+            Ok(()) => {}
+            Err(refused) => return refused,
+        }
+        self.copy(pool, frame);
+        Append::Done
+    }
+
+    /// Counts events of a stage that never came here.
+    pub(super) fn count_staged(&mut self, recycled: u64, without_trade: u64) {
+        self.ledger.attempted += recycled + without_trade;
+        self.ledger.recycled_trade_closed += recycled;
+        self.ledger.dropped_without_trade += without_trade;
+    }
+
+    /// Whether only events of open trades are kept, so that a stage may hold them back.
+    pub const fn keeps_open_trades(&self) -> bool {
+        matches!(
+            self.rules.policy,
+            RetentionPolicy::TradeComplete | RetentionPolicy::Minimal
+        )
+    }
+
+    /// Bytes of frames that may still come before the cap.
+    pub(super) const fn room(&self) -> u64 {
+        self.rules
+            .bytes_per_container
+            .saturating_sub(self.live_bytes)
+    }
+
+    /// Whether frames of open trades are here.
+    pub(super) fn has_trades(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Counts an event and makes room for its frame; the error says why there is none.
+    #[inline(always)]
+    fn admit(&mut self, pool: &mut Pool, trade: u32, bytes: usize) -> Result<(), Append> {
         match self.rules.policy {
             RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
-                if stamp.trade == 0 {
+                if trade == 0 {
                     self.ledger.attempted += 1;
                     self.ledger.dropped_without_trade += 1;
-                    return Append::Done;
+                    return Err(Append::Done);
                 }
                 let over_cap = self.live_bytes + bytes as u64 > self.rules.bytes_per_container;
-                if over_cap || !self.count_trade(stamp.trade, bytes as u64) {
+                if over_cap || !self.count_trade(trade, bytes as u64) {
                     if self.rules.on_full == OnFull::Strict {
-                        return Append::Full;
+                        return Err(Append::Full);
                     }
                     self.ledger.attempted += 1;
                     self.ledger.dropped_at_cap += 1;
-                    return Append::Done;
+                    return Err(Append::Done);
                 }
                 self.live_bytes += bytes as u64;
                 self.make_room(pool, bytes);
@@ -120,16 +171,26 @@ impl Ring {
                 if self.held.is_empty() {
                     self.take_segment(pool);
                 } else if self.held[0].used as usize + bytes > pool.segment_bytes() {
-                    return Append::Flush;
+                    return Err(Append::Flush);
                 }
             }
         }
         self.ledger.attempted += 1;
-        self.write(pool, bytes, stamp, payload);
-        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
-            self.slide(pool, events);
-        }
-        Append::Done
+        Ok(())
+    }
+
+    /// Copies a frame to the head, which has room for it.
+    fn copy(&mut self, pool: &mut Pool, frame: &[u8]) {
+        let head = self.held.back_mut().expect("room was made in a segment");
+        let (at, word) = (head.used as usize, frame[..8].try_into());
+        let word = u64::from_le_bytes(word.expect("eight bytes"));
+        let (kind, _, bytes) = parse_commit(word).expect("this process wrote the frame");
+        pool.frame_mut(head.segment, at, bytes)[8..].copy_from_slice(&frame[8..bytes]);
+        let word = commit_word(pool.generation(head.segment), kind, bytes);
+        pool.commit(head.segment, at, word);
+        head.used += bytes as u32;
+        head.frames += 1;
+        self.frames += 1;
     }
 
     #[inline(always)]
@@ -223,7 +284,7 @@ impl Ring {
             let mut frame = [0; FRAME_BYTES_MAX];
             let rest = pool.frames(oldest.segment, oldest.used as usize);
             let word = u64::from_le_bytes(rest[at..at + 8].try_into().expect("eight bytes"));
-            let (kind, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
+            let (_, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
             frame[..bytes].copy_from_slice(&rest[at..at + bytes]);
             at += bytes;
             self.frames -= 1;
@@ -241,14 +302,7 @@ impl Ring {
             {
                 self.take_segment(pool);
             }
-            let head = self.held.back_mut().expect("a segment was taken");
-            pool.frame_mut(head.segment, head.used as usize, bytes)[8..]
-                .copy_from_slice(&frame[8..bytes]);
-            let word = commit_word(pool.generation(head.segment), kind, bytes);
-            pool.commit(head.segment, head.used as usize, word);
-            head.used += bytes as u32;
-            head.frames += 1;
-            self.frames += 1;
+            self.copy(pool, &frame[..bytes]);
         }
         // Only now: until here every kept frame is in one of the two places.
         pool.release(oldest.segment, self.owner);

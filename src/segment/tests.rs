@@ -2,6 +2,7 @@ use super::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
 use super::*;
 use admf_formats::event::{EventSet, Fill, PositionClose, PositionOpen, Stamp};
 use admf_formats::manifest::Manifest;
+use admf_formats::result::Ledger;
 use admf_formats::segment::read_frame;
 use proptest::prelude::*;
 
@@ -278,4 +279,68 @@ fn nothing_is_lost_behind_a_slow_disk() {
         committed(folder.path(), 10_000).expect("readable")[5000 / 64],
         1 << (5000 % 64)
     );
+}
+
+/// The trade of each step, and whether the step closes it; a number is never used again.
+fn trades(steps: &[Step]) -> Vec<(u32, bool)> {
+    let mut closed = [0; 6];
+    let mut of = |slot: u32, closes: bool| {
+        let trade = slot + 6 * closed[slot as usize];
+        closed[slot as usize] += u32::from(closes);
+        (trade, closes)
+    };
+    let of = |step: &Step| match *step {
+        Step::Open(slot) | Step::Partial(slot) => of(slot, false),
+        Step::Close(slot) => of(slot, true),
+        Step::Loose => (0, false),
+    };
+    steps.iter().map(of).collect()
+}
+
+/// What a ring keeps and counts when every event goes straight to it.
+fn unstaged(trades: &[(u32, bool)], rules: TraceRules, pool: &mut Pool) -> (Vec<u8>, Ledger) {
+    let mut ring = Ring::new(rules, 7);
+    for (at, (trade, closes)) in trades.iter().enumerate() {
+        ring.append(pool, &stamp(at as u64 + 1, *trade), &FILL);
+        if *closes {
+            ring.end_trade(pool, *trade);
+        }
+    }
+    let mut frames = Vec::new();
+    let ledger = ring.finish(pool, &mut frames);
+    (frames, ledger)
+}
+
+proptest! {
+    /// A stage that is settled at any moments changes neither what is kept nor a count.
+    #[test]
+    fn a_stage_leaves_no_trace(steps in steps(), block in 1_usize..80, cap in 200_u64..3000) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let rules = TraceRules { bytes_per_container: cap, ..rules(RetentionPolicy::TradeComplete) };
+        let mut pool = pool(folder.path(), &rules);
+        let trades = trades(&steps);
+        let expected = unstaged(&trades, rules, &mut pool);
+        let (mut ring, mut stage) = (Ring::new(rules, 7), Stage::new());
+        stage.open(&ring);
+        for (at, (trade, closes)) in trades.into_iter().enumerate() {
+            let stamp = stamp(at as u64 + 1, trade);
+            if !stage.push(&stamp, &FILL) {
+                stage.settle(&mut ring, &mut pool);
+                ring.append(&mut pool, &stamp, &FILL);
+                stage.open(&ring);
+            }
+            if closes && stage.end_trade(trade) {
+                ring.end_trade(&mut pool, trade);
+            }
+            if at % block == 0 {
+                stage.settle(&mut ring, &mut pool);
+                stage.open(&ring);
+            }
+        }
+        stage.settle(&mut ring, &mut pool);
+        let mut frames = Vec::new();
+        let ledger = ring.finish(&mut pool, &mut frames);
+        prop_assert!(ledger.balances());
+        prop_assert_eq!((frames, ledger), expected);
+    }
 }

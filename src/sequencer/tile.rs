@@ -3,10 +3,10 @@
 use super::traces::Traces;
 use crate::Result;
 use crate::container::{NoSink, Sink};
-use crate::segment::{ArchiveHandle, Batch, Pool};
+use crate::segment::{ArchiveHandle, Batch, Pool, Stage};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
-use admf_formats::event::{EventKind, Payload, Reason, Stamp};
+use admf_formats::event::{EventKind, EventSet, Payload, Reason, Stamp};
 use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,21 +15,19 @@ struct RingSink<'a> {
     pool: &'a mut Pool,
     archive: Option<&'a ArchiveHandle>,
     tracers: &'a mut Vec<Tracer>,
+    stage: &'a mut Stage,
     containers: Vec<u64>,
     place: usize,
+    /// Kinds that the selected container's tracer selects, where its events are staged.
+    staged: Option<EventSet>,
     /// Containers whose ring is at its cap under strict rules.
     refused: Vec<bool>,
     error: Option<crate::Error>,
 }
 
-impl Sink for RingSink<'_> {
-    #[inline(always)]
-    fn wants(&self, kind: EventKind) -> bool {
-        self.tracers[self.place].wants(kind)
-    }
-
-    #[inline]
-    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+impl RingSink<'_> {
+    /// Hands an event to the tracer itself.
+    fn emit_now<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
         if self.refused[self.place] || self.error.is_some() {
             return;
         }
@@ -41,8 +39,47 @@ impl Sink for RingSink<'_> {
         }
     }
 
+    /// An event that the stage has no room for.
+    #[cold]
+    fn overflow<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        self.settle();
+        self.emit_now(stamp, payload);
+        self.tracers[self.place].open_stage(self.stage);
+    }
+}
+
+impl Sink for RingSink<'_> {
+    #[inline(always)]
+    fn wants(&self, kind: EventKind) -> bool {
+        match self.staged {
+            Some(kinds) => kinds.contains(kind) || kind as u8 == EventKind::PositionClose as u8,
+            None => self.tracers[self.place].wants(kind),
+        }
+    }
+
+    #[inline(always)]
+    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        let Some(kinds) = self.staged else {
+            self.emit_now(stamp, payload);
+            return;
+        };
+        if kinds.contains(P::KIND) && !self.stage.push(stamp, payload) {
+            self.overflow(stamp, payload);
+            if self.refused[self.place] {
+                self.staged = None;
+            }
+            return;
+        }
+        if P::KIND as u8 == EventKind::PositionClose as u8 {
+            self.end_trade(stamp.trade);
+        }
+    }
+
+    #[inline(always)]
     fn end_trade(&mut self, trade: u32) {
-        self.tracers[self.place].end_trade(self.pool, trade);
+        if self.staged.is_none() || self.stage.end_trade(trade) {
+            self.tracers[self.place].end_trade(self.pool, trade);
+        }
     }
 }
 
@@ -50,6 +87,20 @@ impl TileSink for RingSink<'_> {
     #[inline(always)]
     fn select(&mut self, place: usize) {
         self.place = place;
+        let tracer = &self.tracers[place];
+        self.staged = if self.refused[place] {
+            None
+        } else {
+            tracer.staged()
+        };
+        if self.staged.is_some() {
+            tracer.open_stage(self.stage);
+        }
+    }
+
+    #[inline(always)]
+    fn settle(&mut self) {
+        self.tracers[self.place].settle(self.stage, self.pool);
     }
 
     fn failure(&mut self) -> Option<crate::Error> {
@@ -114,6 +165,7 @@ pub(super) struct TileRunner {
     traces: Traces,
     /// Containers of the phase.
     count: u64,
+    stage: Stage,
 }
 
 impl TileRunner {
@@ -125,6 +177,7 @@ impl TileRunner {
             worker: Worker::new(sets_max),
             pool,
             tracers: Vec::with_capacity(sets_max),
+            stage: Stage::new(),
         }
     }
 
@@ -144,17 +197,20 @@ impl TileRunner {
             sets.iter()
                 .map(|set| Tracer::new(self.traces.of(set.index, self.count), set.index)),
         );
+        self.stage.clear();
+        let is_traced = !self.tracers.iter().all(Tracer::is_idle);
         let mut sink = RingSink {
             pool: &mut self.pool,
             archive,
             tracers: &mut self.tracers,
+            stage: &mut self.stage,
             containers: sets.iter().map(|set| set.index).collect(),
             place: 0,
+            staged: None,
             refused: vec![false; sets.len()],
             error: None,
         };
         let worker = &mut self.worker;
-        let is_traced = !job.rules.trace.events.is_empty() || job.rules.trace.store_trades;
         // The tile's state is discarded after a panic, so nothing half-changed is seen again.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             if is_traced {
@@ -253,6 +309,7 @@ fn fail_exhausted<S: TileSink>(worker: &mut Worker, sink: &mut S) {
         if container.is_exhausted() {
             sink.select(place);
             container.fail(Reason::EquityExhausted, &bars, sink);
+            sink.settle();
         }
     }
 }
