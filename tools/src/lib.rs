@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod bytes;
+pub mod decode;
 pub mod fault;
 pub mod files;
 pub mod line;

@@ -1,23 +1,24 @@
 //! One event as JSON.
 
+use crate::decode::Event;
 use admf_formats::event::{AnyPayload, EventKind, Payload};
-use admf_formats::manifest::Manifest;
 use admf_formats::report::container_id;
 use admf_formats::segment::Frame;
 use admf_formats::units::{finite, rfc3339};
 use admf_formats::vocabulary::{code_of, detail_of};
 use serde_json::{Map, Value, json};
 
-/// The event with the names that the manifest gives; `sealed` is false for events of a container
-/// that was not finished.
-pub fn of(manifest: &Manifest, container: u64, frame: &Frame, sealed: bool) -> Value {
-    let (stamp, kind) = (&frame.stamp, frame.payload.kind());
-    let symbol = manifest
+/// The event with the names that the manifest gives, and flagged where its container is not
+/// committed.
+pub fn of(event: &Event<'_>) -> Value {
+    let (stamp, kind) = (&event.frame.stamp, event.frame.payload.kind());
+    let symbol = event
+        .manifest
         .symbols
         .get(stamp.symbol as usize)
         .map(|symbol| symbol.symbol.as_str());
     let mut line = json!({
-        "container": container_id(container, manifest.containers),
+        "container": container_id(event.container, event.manifest.containers),
         "event_id": stamp.sequence,
         "event_type": kind.name(),
         "timestamp": rfc3339(stamp.ts_ns),
@@ -25,9 +26,9 @@ pub fn of(manifest: &Manifest, container: u64, frame: &Frame, sealed: bool) -> V
         "symbol": symbol,
         "correlation_id": (stamp.trade != 0).then_some(stamp.trade),
         "causation_id": (stamp.cause_back != 0).then(|| stamp.sequence.saturating_sub(u64::from(stamp.cause_back))),
-        "payload": payload(kind, frame),
+        "payload": payload(kind, event.frame),
     });
-    if !sealed {
+    if !event.sealed {
         line["unsealed"] = Value::Bool(true);
     }
     line

@@ -5,12 +5,13 @@ mod summary;
 
 use admf::segment::{ArchiveReader, FileKind, PoolReader};
 use admf::{Error, Result};
-use admf_formats::archive::ChunkKind;
 use admf_formats::event::EventKind;
+use admf_formats::manifest::Manifest;
 use admf_formats::report::container_index;
 use admf_formats::segment::Frame;
+use admf_tools::decode::What;
 use admf_tools::fault::Severity;
-use admf_tools::{files, line, verify};
+use admf_tools::{decode, files, line, verify};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -85,8 +86,8 @@ fn main() -> ExitCode {
     let mut out = Output(out);
     let outcome = match Arguments::parse().verb {
         Verb::Info { path } => info(&path, &mut out).map(|()| true),
-        Verb::Dump(filter) => dump(&filter, ChunkKind::Trace, &mut out).map(|()| true),
-        Verb::Trades(filter) => dump(&filter, ChunkKind::Trades, &mut out).map(|()| true),
+        Verb::Dump(filter) => dump(&filter, What::Events, &mut out).map(|()| true),
+        Verb::Trades(filter) => dump(&filter, What::Trades, &mut out).map(|()| true),
         Verb::Verify { path, json } => verify(&path, json, &mut out),
         Verb::Summary { path, out: folder } => {
             summary::write(&path, folder.as_deref(), &mut out).map(|()| true)
@@ -256,62 +257,22 @@ impl Wanted {
     }
 }
 
-fn dump(filter: &Filter, kind: ChunkKind, out: &mut Output<'_>) -> Result<()> {
+fn dump(filter: &Filter, what: What, out: &mut Output<'_>) -> Result<()> {
     let mut wanted = Wanted::of(filter)?;
-    if kind == ChunkKind::Trades {
+    if what == What::Trades {
         wanted.kind = Some(EventKind::PositionClose);
     }
-    for (path, file) in files::list(&filter.path)? {
-        match file {
-            FileKind::Archive => dump_archive(&ArchiveReader::open(&path)?, kind, &wanted, out)?,
-            FileKind::Pool => {
-                let pool = PoolReader::open(&path)?;
-                let containers = pool.manifest.containers;
-                pool.frames(|container, frame| {
-                    if wanted.has_container(container, containers)? && wanted.has(frame) {
-                        out.line(&line::of(&pool.manifest, container, frame, false))?;
-                    }
-                    Ok(())
-                })?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn dump_archive(
-    archive: &ArchiveReader,
-    kind: ChunkKind,
-    wanted: &Wanted,
-    out: &mut Output<'_>,
-) -> Result<()> {
-    let containers = archive.manifest.containers;
-    for index in archive.containers() {
-        if !wanted.has_container(index, containers)? {
-            continue;
-        }
-        let Some(slot) = archive.slot(index)? else {
-            continue;
+    for (path, kind) in files::list(&filter.path)? {
+        let has_container = |manifest: &Manifest, container: u64| {
+            wanted.has_container(container, manifest.containers)
         };
-        // Trades that were not stored by themselves may still stand in the trace.
-        let has_log = slot.last_chunk[ChunkKind::Trades as usize - 1] != 0;
-        let kind = if kind == ChunkKind::Trades && !has_log {
-            ChunkKind::Trace
-        } else {
-            kind
-        };
-        archive.frames(&slot, kind, |frame| {
-            if wanted.has(frame) {
-                out.line(&line::of(&archive.manifest, index, frame, true))
+        decode::file(&path, kind, what, &has_container, &mut |event| {
+            if wanted.has(event.frame) {
+                out.line(&line::of(event))
             } else {
                 Ok(())
             }
         })?;
     }
-    archive.unfinished_frames(kind, |index, frame| {
-        if wanted.has_container(index, containers)? && wanted.has(frame) {
-            out.line(&line::of(&archive.manifest, index, frame, false))?;
-        }
-        Ok(())
-    })
+    Ok(())
 }

@@ -4,10 +4,10 @@
 use admf::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
 use admf::segment::{ArchiveOptions, ArchiveWriter, Pool, Ring};
 use admf_formats::archive::ChunkKind;
-use admf_formats::event::{EventKind, EventSet, Fill, Payload, PositionClose, PositionOpen, Stamp};
+use admf_formats::event::{Bar, EventKind, EventSet, FieldType, Stamp};
 use admf_formats::manifest::{Manifest, ManifestSymbol};
 use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
-use admf_formats::segment::{commit_word, frame_bytes, write_frame};
+use admf_formats::segment::{commit_word, frame_bytes};
 use std::path::Path;
 
 /// Containers of the samples' phase.
@@ -20,14 +20,16 @@ pub(crate) fn manifest(workflow: &str) -> Manifest {
         strategy: "sma_crossover".into(),
         parameter_names: vec!["fast".into(), "slow".into()],
         objective: "sharpe_ratio".into(),
-        symbols: vec![ManifestSymbol {
-            symbol: "SP500".into(),
-            bars_file: "sp500.bars".into(),
-            bars_digest: "00".repeat(32),
-            first_bar: 0,
-            end_bar: 100,
-            bars_per_year: 252.0,
-        }],
+        symbols: ["SP500", "\u{d6}\"\\\u{1}\u{1f4c8}"]
+            .map(|symbol| ManifestSymbol {
+                symbol: symbol.to_owned(),
+                bars_file: "sp500.bars".into(),
+                bars_digest: "00".repeat(32),
+                first_bar: 0,
+                end_bar: 100,
+                bars_per_year: 252.0,
+            })
+            .into(),
         containers: CONTAINERS,
         initial_capital: 100_000.0,
         all_in: true,
@@ -48,48 +50,85 @@ fn stamp(sequence: u64, trade: u32, code: u8) -> Stamp {
     }
 }
 
-fn frame<P: Payload>(stamp: &Stamp, payload: &P) -> Vec<u8> {
-    let bytes = frame_bytes(P::KIND);
-    let mut frame = vec![0; bytes];
-    write_frame(&mut frame, stamp, payload);
-    frame[..8].copy_from_slice(&commit_word(0, P::KIND, bytes).to_le_bytes());
+/// Numbers that are not easily written as text.
+const HARD: [f64; 16] = [
+    0.1,
+    1e16,
+    1.5e-7,
+    -0.0,
+    f64::MAX,
+    5e-324,
+    f64::NAN,
+    123_456_789_012_345_680.0,
+    1e-5,
+    -0.000_012_34,
+    1e15,
+    f64::INFINITY,
+    1.0,
+    9_007_199_254_740_993.0,
+    2.5e300,
+    1.0 / 3.0,
+];
+
+/// A frame of any kind: its `f64` fields have `value` and more, the others small numbers.
+fn frame(kind: EventKind, stamp: &Stamp, value: impl Fn(usize) -> f64) -> Vec<u8> {
+    let mut frame = vec![0; 40];
+    frame[..8].copy_from_slice(&commit_word(0, kind, frame_bytes(kind)).to_le_bytes());
+    frame[8..16].copy_from_slice(&stamp.sequence.to_le_bytes());
+    frame[16..24].copy_from_slice(&stamp.ts_ns.to_le_bytes());
+    frame[24..28].copy_from_slice(&stamp.trade.to_le_bytes());
+    frame[28..32].copy_from_slice(&stamp.bar.to_le_bytes());
+    frame[32..36].copy_from_slice(&stamp.cause_back.to_le_bytes());
+    frame[36..38].copy_from_slice(&stamp.symbol.to_le_bytes());
+    frame[38] = stamp.code;
+    frame[39] = stamp.detail;
+    for (at, (_, field)) in kind.payload_fields().iter().enumerate() {
+        match field {
+            FieldType::F64 => frame.extend(value(at).to_le_bytes()),
+            FieldType::I64 => frame.extend((stamp.ts_ns - 123_000_000).to_le_bytes()),
+            FieldType::U64 => frame.extend((stamp.sequence << 33).to_le_bytes()),
+            FieldType::U32 => frame.extend((at as u32).to_le_bytes()),
+        }
+    }
+    frame.resize(frame_bytes(kind), 0);
     frame
 }
 
 /// The three frames of one trade, the first with this sequence.
 pub(crate) fn trade(base: f64, sequence: u64, trade: u32) -> Vec<u8> {
-    let price = base + sequence as f64 / 7.0;
-    let fill = Fill {
-        qty: 1e-7,
-        price,
-        commission: f64::NAN,
-        reference_price: price,
-        units_after: 1e16,
-    };
-    let open = PositionOpen {
-        qty: 1e-7,
-        price,
-        commission: 0.25,
-    };
-    let mut frames = frame(&stamp(sequence, trade, 1), &fill);
-    frames.extend(frame(&stamp(sequence + 1, trade, 1), &open));
-    frames.extend(close(sequence + 2, trade));
+    let value = |at: usize| base + (sequence + at as u64) as f64 / 7.0;
+    let mut frames = frame(EventKind::Fill, &stamp(sequence, trade, 1), value);
+    frames.extend(frame(
+        EventKind::PositionOpen,
+        &stamp(sequence + 1, trade, 1),
+        value,
+    ));
+    frames.extend(close(base, sequence + 2, trade));
     frames
 }
 
 /// The frame of a closed trade.
-pub(crate) fn close(sequence: u64, trade: u32) -> Vec<u8> {
-    let payload = PositionClose {
-        entry_ts_ns: 1_577_836_800_123_000_000,
-        entry_bar: 1,
-        fills: 2,
-        qty: 10.0,
-        entry_price: 100.0,
-        exit_price: 101.5,
-        pnl: 15.0,
-        commission: 0.0,
-    };
-    frame(&stamp(sequence, trade, 1), &payload)
+pub(crate) fn close(base: f64, sequence: u64, trade: u32) -> Vec<u8> {
+    let value = |at: usize| base + at as f64;
+    frame(EventKind::PositionClose, &stamp(sequence, trade, 1), value)
+}
+
+/// One frame of every kind, with codes, times, symbols and numbers of all sorts.
+pub(crate) fn every_kind(sequence: u64) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for (sequence, kind) in (sequence..).zip(EventKind::ALL) {
+        let at = kind as usize;
+        let stamp = Stamp {
+            ts_ns: [-1, i64::MIN, i64::MAX, 1_500_000_000, -86_400_000_000_001][at % 5],
+            symbol: at as u16 % 2,
+            code: at as u8 % 5,
+            detail: at as u8 % 9,
+            cause_back: if at == 7 { 1000 } else { at as u32 % 3 },
+            ..stamp(sequence, at as u32 % 2, 0)
+        };
+        frames.extend(frame(kind, &stamp, |field| HARD[(3 * at + field) % 16]));
+    }
+    frames
 }
 
 pub(crate) fn record(base: f64, index: u64, retained: u64, trades: u64) -> ResultRecord {
@@ -125,10 +164,15 @@ pub(crate) fn first_half(folder: &Path, manifest: &Manifest, base: f64) {
     };
     flush(0, ChunkKind::Trace, &trade(base, 1, 1));
     flush(0, ChunkKind::Trace, &trade(base, 4, 2));
-    flush(1, ChunkKind::Trades, &[close(3, 1), close(6, 2)].concat());
+    flush(
+        1,
+        ChunkKind::Trades,
+        &[close(base, 3, 1), close(base, 6, 2)].concat(),
+    );
     let mut batch = handle.batch().expect("a batch");
     batch.frames.extend(trade(base, 7, 3));
-    batch.push(record(base, 0, 9, 3), None);
+    batch.frames.extend(every_kind(10));
+    batch.push(record(base, 0, 25, 4), None);
     batch.frames.extend(trade(base, 10, 4));
     batch.push(record(base, 1, 3, 2), None);
     handle.commit(batch).expect("the writer goes on");
@@ -177,11 +221,7 @@ pub(crate) fn pool(path: &Path, manifest: &Manifest) {
     };
     let mut pool = Pool::create(path, 1, 512, 8, manifest).expect("a pool");
     let mut third = Ring::new(rules, 3);
-    let open = PositionOpen {
-        qty: 1.0,
-        price: 2.0,
-        commission: 0.0,
-    };
+    let open = Bar { bars: 7 };
     for sequence in 1..=16 {
         let trade = 1 + sequence as u32 / 4;
         third.append(&mut pool, &stamp(sequence, trade, 1), &open);
@@ -193,5 +233,4 @@ pub(crate) fn pool(path: &Path, manifest: &Manifest) {
     let mut fourth = Ring::new(rules, 4);
     fourth.append(&mut pool, &stamp(1, 1, 2), &open);
     // Neither ring is finished: the process is killed here.
-    assert!(EventKind::ALL.len() == 16);
 }
