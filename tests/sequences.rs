@@ -747,3 +747,26 @@ fn folds_that_cannot_be_are_refused_with_code_2() {
         &["set results_storage: disk"],
     );
 }
+
+#[test]
+fn a_window_whose_training_meets_no_constraint_is_not_tested_and_says_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let gate = "result_constraints: {min_trades: 1000000}\n";
+    let lines = bundled_walk_forward(2000, 500, 1000, gate);
+    let root = run(
+        &workflow(folder.path(), "w", &lines),
+        &folder.path().join("x"),
+        &[],
+    );
+    let report = json(&root.join("walk_forward_results.json"));
+    check_schema("walk_forward", &report);
+    assert_eq!(report["tested"], 0);
+    assert_eq!(report["not_tested"], report["windows"]);
+    let reason = report["window_results"][0]["not_tested"]
+        .as_str()
+        .expect("a reason");
+    assert!(reason.contains("trades"), "{reason}");
+    assert!(!root.join("testing").exists());
+    // Nothing is held where nothing was tested.
+    assert_eq!(report["out_of_sample"]["metrics"]["total_return"], 0.0);
+}
