@@ -74,8 +74,17 @@ fn show(phase: &str, containers: u64, budget: u64, finished: &AtomicU64, over: &
 
 /// Resident memory of this process; 0 where the system does not say.
 fn resident_bytes() -> u64 {
+    status_bytes("VmRSS:")
+}
+
+/// The most memory that was resident so far; 0 where the system does not say.
+pub(super) fn peak_bytes() -> u64 {
+    status_bytes("VmHWM:")
+}
+
+fn status_bytes(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
         .map_or(0, |kib| kib << 10)
 }

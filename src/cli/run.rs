@@ -358,6 +358,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             Some(report) => serde_json::json!({"results": path, "walk_forward": report}),
             None => serde_json::json!({"results": path, "phases": aggregates}),
         };
+        let mut value = value;
+        value["peak_memory_bytes"] = progress::peak_bytes().into();
         println!("{value}");
     }
     success()

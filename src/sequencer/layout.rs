@@ -57,10 +57,14 @@ impl<'a> Layout<'a> {
             .min(self.cap)
     }
 
-    /// Sets that a worker's pool is made for: the tile that fits, not the sets there are, so that
-    /// the peak is the same for a small sweep and a large one.
+    /// Sets that a worker's pool is made for. Where there are several tiles it is the tile that
+    /// fits, not the largest there is, so that the peak is the same for any large sweep.
     pub(super) fn pool_sets(&self) -> u64 {
-        if self.grid.is_some() { self.cap } else { 1 }
+        match self.grid {
+            Some(_) if self.tiles() > 1 => self.cap,
+            Some(_) => self.sets_max(),
+            None => 1,
+        }
     }
 
     /// The containers of a tile that `wanted` says are to be run, in order of index.

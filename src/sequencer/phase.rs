@@ -292,13 +292,17 @@ impl PhaseRun<'_> {
                 },
             ])
         };
-        plan::fit(
-            &phase.name,
-            settings.budget,
-            settings.threads,
-            &shared,
-            &worker,
-        )
+        let mut workers_max = settings.threads;
+        loop {
+            let fitted = plan::fit(&phase.name, settings.budget, workers_max, &shared, &worker)?;
+            // A worker without a tile would only cost its pool. With fewer workers tiles are as
+            // large or larger, so this ends.
+            let tiles = Layout::new(&self.sets, fitted.0).tiles().max(1);
+            if fitted.1 <= tiles {
+                return Ok(fitted);
+            }
+            workers_max = tiles;
+        }
     }
 
     fn manifest(&self) -> Manifest {
