@@ -5,6 +5,7 @@ pub mod cli;
 pub mod container;
 pub mod error;
 pub mod execution;
+pub mod failpoint;
 pub mod features;
 pub mod kernel;
 pub mod market;

@@ -14,10 +14,11 @@ pub use aggregate::Aggregator;
 pub use phase::PhaseDir;
 
 use crate::error::{Error, Result};
+use crate::failpoint;
 use admf_formats::report::{RunData, RunReport, RunShard, RunStatus, StorageChange, to_json_bytes};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// Name of the file that says whose directory it is.
@@ -231,12 +232,14 @@ pub fn config_digest(config: &serde_json::Value) -> String {
 /// A temporary file that a kill left is overwritten by the next attempt. One writer per path.
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let temporary = temporary_path(path);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
+    let written = File::create(&temporary).and_then(|file| {
+        failpoint::write("json.file", &file, bytes, 0)?;
         if durability == Durability::Machine {
             file.sync_all()?;
         }
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        failpoint::reach("json.rename");
+        Ok(())
     });
     if let Err(source) = written {
         // The first error is the one to tell; what is left is overwritten by the next attempt.

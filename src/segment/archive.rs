@@ -4,7 +4,7 @@
 //! Buffers come from a fixed stock and go back to it: a slow disk slows the sweep, it never grows
 //! memory. A container is committed by its slot, which is written after everything it leads to.
 
-use crate::{Error, Result};
+use crate::{Error, Result, failpoint};
 use admf_formats::archive::{
     ArchiveHeader, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, HEADER_BYTES,
     SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
@@ -343,7 +343,7 @@ impl Files {
                     let header = ArchiveHeader::new(range, &self.manifest);
                     let mut start = header.encode().to_vec();
                     start.extend_from_slice(&self.manifest);
-                    file.write_all_at(&start, 0)
+                    failpoint::write("archive.header", &file, &start, 0)
                         .and_then(|()| file.set_len(length.max(header.chunks_offset())))
                         .map_err(Error::io("write", &path))?;
                     header
@@ -370,8 +370,7 @@ impl Files {
         out.clear();
         let file = self.file(container / CONTAINERS_PER_ARCHIVE)?;
         file.push_chunks(&mut out, &mut chain, container, kind, payload);
-        file.file
-            .write_all_at(&out, file.end)
+        failpoint::write("archive.chunk", &file.file, &out, file.end)
             .map_err(Error::io("write", &file.path))?;
         file.end += out.len() as u64;
         self.out = out;
@@ -418,8 +417,7 @@ impl Files {
                     .encode(file.seed),
                 );
             }
-            file.file
-                .write_all_at(&out, file.end)
+            failpoint::write("archive.chunk", &file.file, &out, file.end)
                 .map_err(Error::io("write", &file.path))?;
             file.end += out.len() as u64;
             let mut done = 0;
@@ -431,8 +429,8 @@ impl Files {
                     .take_while(|((record, ..), index)| record.index == *index)
                     .count();
                 let offset = file.header.slot_offset(start);
-                file.file
-                    .write_all_at(&slots[done * SLOT_BYTES..(done + run) * SLOT_BYTES], offset)
+                let own = &slots[done * SLOT_BYTES..(done + run) * SLOT_BYTES];
+                failpoint::write("archive.slot", &file.file, own, offset)
                     .map_err(Error::io("write", &file.path))?;
                 done += run;
             }

@@ -6,6 +6,7 @@
 
 use super::map::Map;
 use crate::Result;
+use crate::failpoint;
 use admf_formats::manifest::Manifest;
 use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,7 @@ impl Pool {
             manifest_crc: crc32c::crc32c(&manifest),
         };
         let mut map = Map::create(path, header.file_bytes())?;
+        failpoint::reach("pool.open");
         map.bytes_mut(header.manifest_offset(), manifest.len())
             .copy_from_slice(&manifest);
         let encoded = header.encode();
@@ -105,9 +107,13 @@ impl Pool {
             owner,
         }
         .encode(self.seed, segment);
-        self.map
-            .bytes_mut(slot, DESCRIPTOR_BYTES)
-            .copy_from_slice(&bytes);
+        failpoint::reach("recycle.descriptor");
+        let into = self.map.bytes_mut(slot, DESCRIPTOR_BYTES);
+        let (half, rest) = into.split_at_mut(DESCRIPTOR_BYTES / 8);
+        half.copy_from_slice(&bytes[..DESCRIPTOR_BYTES / 8]);
+        failpoint::reach("recycle.descriptor_half");
+        rest.copy_from_slice(&bytes[DESCRIPTOR_BYTES / 8..]);
+        failpoint::reach("recycle.descriptor_done");
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@
 
 use super::pool::Pool;
 use super::retention::{OnFull, RetentionPolicy, TraceRules};
+use crate::failpoint;
 use admf_formats::event::{Payload, Stamp};
 use admf_formats::result::Ledger;
 use admf_formats::segment::{
@@ -198,11 +199,14 @@ impl Ring {
         let head = self.held.back_mut().expect("room was made in a segment");
         let at = head.used as usize;
         write_frame(pool.frame_mut(head.segment, at, bytes), stamp, payload);
+        failpoint::reach("append.frame");
         pool.commit(
             head.segment,
             at,
             commit_word(pool.generation(head.segment), P::KIND, bytes),
         );
+        failpoint::witness(self.owner, stamp.sequence);
+        failpoint::reach("append.committed");
         head.used += bytes as u32;
         head.frames += 1;
         self.frames += 1;
@@ -279,6 +283,7 @@ impl Ring {
         let Some(oldest) = self.held.pop_front() else {
             return;
         };
+        failpoint::reach("evacuate.begin");
         let mut at = 0;
         while at < oldest.used as usize {
             let mut frame = [0; FRAME_BYTES_MAX];
@@ -303,9 +308,12 @@ impl Ring {
                 self.take_segment(pool);
             }
             self.copy(pool, &frame[..bytes]);
+            failpoint::reach("evacuate.frame");
         }
+        failpoint::reach("evacuate.release");
         // Only now: until here every kept frame is in one of the two places.
         pool.release(oldest.segment, self.owner);
+        failpoint::reach("evacuate.done");
         let oldest_ordinal = self.held.front().map_or(self.ordinal, |held| held.ordinal);
         for open in &mut self.open {
             open.first_ordinal = open.first_ordinal.max(oldest_ordinal);
