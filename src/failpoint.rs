@@ -16,7 +16,7 @@ pub use active::{reach, witness, write};
 pub use empty::{reach, witness, write};
 
 /// Every step but the `.half` and `.done` of writes, with whether it is a write.
-pub const STEPS: [(&str, bool); 20] = [
+pub const STEPS: [(&str, bool); 21] = [
     ("append.frame", false),
     ("append.committed", false),
     ("recycle.descriptor", false),
@@ -33,6 +33,7 @@ pub const STEPS: [(&str, bool); 20] = [
     ("archive.header", true),
     ("archive.chunk", true),
     ("archive.slot", true),
+    ("archive.seal", true),
     ("json.file", true),
     ("json.rename", false),
     ("aggregate.file", false),

@@ -90,6 +90,17 @@ impl Tracer {
         stage.settle(&mut self.ring, pool);
     }
 
+    /// Segments that a pool has besides those of its tracers: they hold what streams until the
+    /// archive has it.
+    pub fn segments_on_their_way(rules: &TraceRules) -> u64 {
+        let streams = rules.policy == RetentionPolicy::Full || rules.store_trades;
+        if streams {
+            crate::segment::BUFFERS_PER_WORKER as u64
+        } else {
+            0
+        }
+    }
+
     /// Whether an event of this kind matters to it.
     #[inline(always)]
     pub fn wants(&self, kind: EventKind) -> bool {
@@ -151,11 +162,16 @@ impl Tracer {
     ) -> Result<Ledger> {
         if let Some(mut trades) = self.trades.take() {
             if let Some(archive) = archive.filter(|_| !trades.streaming(pool).is_empty()) {
-                archive.flush(container, ChunkKind::Trades, trades.streaming(pool))?;
+                let (log, receipts) = (trades.streaming(pool), pool.receipts());
+                archive.flush(container, ChunkKind::Trades, log, receipts)?;
+                trades.handed_over(pool);
             }
             trades.abandon(pool);
         }
-        Ok(self.ring.finish(pool, frames))
+        Ok(match archive {
+            Some(_) => self.ring.finish_into_batch(pool, frames),
+            None => self.ring.finish(pool, frames),
+        })
     }
 
     /// The container is given up: nothing is kept.
@@ -184,10 +200,12 @@ fn append<P: Payload>(
             Append::Flush => {
                 if let Some(archive) = archive {
                     archive
-                        .flush(container, kind, ring.streaming(pool))
+                        .flush(container, kind, ring.streaming(pool), pool.receipts())
                         .map_err(Refusal::Archive)?;
+                    ring.handed_over(pool);
+                } else {
+                    ring.flushed(pool);
                 }
-                ring.flushed(pool);
             }
         }
     }

@@ -4,10 +4,11 @@
 //! Buffers come from a fixed stock and go back to it: a slow disk slows the sweep, it never grows
 //! memory. A container is committed by its slot, which is written after everything it leads to.
 
+use super::receipt::{Receipt, Receipts, Way};
 use crate::{Error, Result, failpoint};
 use admf_formats::archive::{
-    ArchiveHeader, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind, HEADER_BYTES,
-    SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
+    ArchiveHeader, CHUNK_HEADER_BYTES, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
+    HEADER_BYTES, SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
 };
 use admf_formats::manifest::Manifest;
 use admf_formats::result::ResultRecord;
@@ -25,7 +26,7 @@ const BATCH_FRAME_BYTES: usize = 64 << 10;
 /// Records that a batch holds before it is sent.
 const BATCH_RECORDS: usize = 128;
 /// Segment buffers and batches in the stock, per worker.
-const BUFFERS_PER_WORKER: usize = 4;
+pub(crate) const BUFFERS_PER_WORKER: usize = 4;
 const BATCHES_PER_WORKER: usize = 2;
 /// The longest text that says why a container failed.
 const FAILURE_BYTES_MAX: usize = 4096;
@@ -72,8 +73,9 @@ enum Message {
         container: u64,
         kind: ChunkKind,
         buffer: Vec<u8>,
+        receipt: Receipt,
     },
-    Batch(Batch),
+    Batch(Batch, Receipt),
     Forget(u64),
 }
 
@@ -166,8 +168,10 @@ impl ArchiveWriter {
                         container,
                         kind,
                         mut buffer,
+                        receipt,
                     } => {
                         let written = files.append(container, kind, &buffer);
+                        drop(receipt);
                         buffer.clear();
                         // The stock is gone only where every worker is.
                         let _ = buffers_back.send(buffer);
@@ -177,8 +181,9 @@ impl ArchiveWriter {
                         files.chains.remove(&container);
                         Ok(())
                     }
-                    Message::Batch(mut batch) => {
+                    Message::Batch(mut batch, receipt) => {
                         let written = files.commit(&batch);
+                        drop(receipt);
                         batch.clear();
                         let _ = batches_back.send(batch);
                         written
@@ -244,7 +249,14 @@ impl ArchiveHandle {
     /// Hands over frames of a container that goes on; waits where the writer is behind.
     ///
     /// Commit words are written with generation 0, so that the bytes do not depend on the pool.
-    pub fn flush(&self, container: u64, kind: ChunkKind, frames: &[u8]) -> Result<()> {
+    pub fn flush(
+        &self,
+        container: u64,
+        kind: ChunkKind,
+        frames: &[u8],
+        receipts: &Receipts,
+    ) -> Result<()> {
+        failpoint::reach("seal.stream");
         let mut buffer = self.buffers.recv().map_err(|_| self.gone())?;
         buffer.extend_from_slice(frames);
         let mut at = 0;
@@ -257,8 +269,11 @@ impl ArchiveHandle {
                 container,
                 kind,
                 buffer,
+                receipt: receipts.send(Way::Chunk),
             })
-            .map_err(|_| self.gone())
+            .map_err(|_| self.gone())?;
+        failpoint::reach("seal.streamed");
+        Ok(())
     }
 
     /// The container begins again: what it handed over so far leads nowhere.
@@ -274,9 +289,9 @@ impl ArchiveHandle {
     }
 
     /// Hands over finished containers, in order of index.
-    pub fn commit(&self, batch: Batch) -> Result<()> {
+    pub fn commit(&self, batch: Batch, receipts: &Receipts) -> Result<()> {
         self.messages
-            .send(Message::Batch(batch))
+            .send(Message::Batch(batch, receipts.send(Way::Batch)))
             .map_err(|_| self.gone())
     }
 
@@ -343,13 +358,16 @@ impl Files {
                     let header = ArchiveHeader::new(range, &self.manifest);
                     let mut start = header.encode().to_vec();
                     start.extend_from_slice(&self.manifest);
-                    failpoint::write("archive.header", &file, &start, 0)
-                        .and_then(|()| file.set_len(length.max(header.chunks_offset())))
+                    // A whole header stands only in a file that has all its slots.
+                    file.set_len(length.max(header.chunks_offset()))
+                        .and_then(|()| failpoint::write("archive.header", &file, &start, 0))
                         .map_err(Error::io("write", &path))?;
                     header
                 }
             };
-            let end = length.max(header.chunks_offset()).next_multiple_of(16);
+            // What a killed run appended for containers that it did not finish leads nowhere.
+            let end = committed_end(&file, &path, &header)?;
+            file.set_len(end).map_err(Error::io("truncate", &path))?;
             self.open.insert(
                 range,
                 ArchiveFile {
@@ -483,6 +501,36 @@ fn existing_header(file: &File, range: u64) -> Option<ArchiveHeader> {
     (is_whole && header.range == range).then_some(header)
 }
 
+/// Where the last chunk ends that a committed container leads to.
+fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<u64> {
+    let mut last = 0;
+    each_slot(file, path, header, |slot| {
+        last = slot.last_chunk.into_iter().fold(last, u64::max);
+        Ok(())
+    })?;
+    if last == 0 {
+        return Ok(header.chunks_offset());
+    }
+    let damaged = |message: &str| Error::Damaged {
+        path: path.to_path_buf(),
+        offset: last,
+        message: message.to_owned(),
+    };
+    let mut bytes = [0; CHUNK_HEADER_BYTES];
+    file.read_exact_at(&mut bytes, last)
+        .map_err(|error| damaged(&format!("cannot read a committed chunk: {error}")))?;
+    let chunk = ChunkHeader::decode(&bytes, header.seed(), last)
+        .ok_or_else(|| damaged("a committed container leads here, where no chunk begins"))?;
+    let end = last + chunk.stride();
+    let length = file.metadata().map_err(Error::io("inspect", path))?.len();
+    if end > length {
+        return Err(damaged(
+            "a committed chunk is cut; admf-tools verify says what is lost",
+        ));
+    }
+    Ok(end)
+}
+
 /// Whether the archive has a seal.
 fn is_sealed(path: &Path, range: u64) -> Result<bool> {
     let file = File::open(path).map_err(Error::io("open", path))?;
@@ -510,7 +558,12 @@ impl ArchiveFile {
             .and_then(|()| self.file.sync_data())
             .and_then(|()| {
                 let bytes = seal.encode(self.seed);
-                self.file.write_all_at(&bytes, self.header.seal_offset())
+                failpoint::write(
+                    "archive.seal",
+                    &self.file,
+                    &bytes,
+                    self.header.seal_offset(),
+                )
             })
             .and_then(|()| self.file.sync_data())
             .map_err(Error::io("seal", &self.path))

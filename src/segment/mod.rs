@@ -5,6 +5,7 @@ mod map;
 mod merge;
 mod pool;
 mod reader;
+mod receipt;
 pub mod retention;
 mod ring;
 mod stage;
@@ -12,11 +13,13 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use archive::BUFFERS_PER_WORKER;
 pub use archive::{
     ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, OnCommit, committed, scan_records,
 };
 pub use merge::{ShardArchives, merge_archives};
 pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
+pub use receipt::{Receipt, Receipts};
 pub use ring::{Append, Ring, segments_max};
 pub use stage::{STAGE_BYTES, Stage};

@@ -5,10 +5,12 @@
 //! being zeroed.
 
 use super::map::Map;
+use super::receipt::{Receipts, Ticket, Way};
 use crate::Result;
 use crate::failpoint;
 use admf_formats::manifest::Manifest;
 use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// A worker's pool.
@@ -20,6 +22,10 @@ pub struct Pool {
     seed: u32,
     generations: Vec<u32>,
     free: Vec<u32>,
+    /// Segments whose frames are on their way to the archive, with their owner: each is in the
+    /// pool once, so there are no more than segments.
+    retired: VecDeque<(Ticket, u32, u64)>,
+    receipts: Receipts,
 }
 
 impl Pool {
@@ -54,12 +60,17 @@ impl Pool {
             seed: header.seed(),
             generations: vec![0; segments as usize],
             free: (0..segments).rev().collect(),
+            retired: VecDeque::with_capacity(segments as usize),
+            receipts: Receipts::default(),
         })
     }
 
     /// Bytes of a pool: the file and what is kept beside it.
     pub const fn bytes(segment_bytes: u64, segments: u64, manifest_bytes: u64) -> u64 {
-        segments * (segment_bytes + 2 * DESCRIPTOR_BYTES as u64 + 8) + manifest_bytes + 3 * 4096
+        let beside = 8 + size_of::<(Ticket, u32, u64)>() as u64;
+        segments * (segment_bytes + 2 * DESCRIPTOR_BYTES as u64 + beside)
+            + manifest_bytes
+            + 3 * 4096
     }
 
     /// Size of a segment.
@@ -79,6 +90,9 @@ impl Pool {
 
     /// Takes a segment for a container; `None` where all are taken, which the plan rules out.
     pub(super) fn acquire(&mut self, owner: u64) -> Option<u32> {
+        while self.free.is_empty() {
+            self.reclaim()?;
+        }
         let segment = self.free.pop()?;
         self.describe(segment, true, owner);
         Some(segment)
@@ -88,6 +102,45 @@ impl Pool {
     pub(super) fn release(&mut self, segment: u32, owner: u64) {
         self.describe(segment, false, owner);
         self.free.push(segment);
+    }
+
+    /// The segment's frames were handed to the archive: it is free when they are written there.
+    pub(super) fn retire(&mut self, segment: u32, owner: u64, way: Way) {
+        let ticket = match way {
+            Way::Chunk => self.receipts.last(way),
+            Way::Batch => self.receipts.next(way),
+        };
+        self.retired.push_back((ticket, segment, owner));
+        while let Some((ticket, segment, owner)) = self.retired.front().copied()
+            && self.receipts.is_written(ticket)
+        {
+            self.retired.pop_front();
+            self.release(segment, owner);
+        }
+    }
+
+    /// Waits until a retired segment is free; `None` where no segment is on its way.
+    #[cold]
+    fn reclaim(&mut self) -> Option<()> {
+        while self.free.is_empty() {
+            let receipts = self.receipts.clone();
+            let at = |done: &dyn Fn(Ticket) -> bool| {
+                self.retired.iter().position(|(ticket, ..)| done(*ticket))
+            };
+            if let Some(at) = at(&|ticket| receipts.is_written(ticket)) {
+                let (_, segment, owner) = self.retired.remove(at)?;
+                self.release(segment, owner);
+            } else {
+                at(&|ticket| receipts.is_sent(ticket))?;
+                std::thread::sleep(std::time::Duration::from_micros(20));
+            }
+        }
+        Some(())
+    }
+
+    /// The receipts of what goes to the archive from this pool.
+    pub const fn receipts(&self) -> &Receipts {
+        &self.receipts
     }
 
     /// A new generation for a segment that stays with its owner: its frames are dead.

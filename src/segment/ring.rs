@@ -4,6 +4,7 @@
 //! frames happen to lie in segments. Segments are recycled as soon as nothing kept lies in them.
 
 use super::pool::Pool;
+use super::receipt::Way;
 use super::retention::{OnFull, RetentionPolicy, TraceRules};
 use crate::failpoint;
 use admf_formats::event::{Payload, Stamp};
@@ -386,10 +387,37 @@ impl Ring {
         }
     }
 
+    /// The frames of [`Ring::streaming`] were handed to the archive: the segment stays as it is
+    /// until they are written there, and the ring goes on in another one.
+    pub fn handed_over(&mut self, pool: &mut Pool) {
+        if let Some(head) = self.held.pop_back() {
+            self.streamed += u64::from(head.frames);
+            self.frames -= u64::from(head.frames);
+            pool.retire(head.segment, self.owner, Way::Chunk);
+        }
+    }
+
+    /// Like [`Ring::finish`], for frames that go into the next batch for the archive: segments go
+    /// back when that is written.
+    pub fn finish_into_batch(&mut self, pool: &mut Pool, into: &mut Vec<u8>) -> Ledger {
+        let ledger = self.collect(pool, into);
+        for held in self.held.drain(..) {
+            pool.retire(held.segment, self.owner, Way::Batch);
+        }
+        self.open.clear();
+        ledger
+    }
+
     /// Writes what is kept into `into`, in order of sequence, and hands every segment back.
     ///
     /// Commit words are written with generation 0, so that the bytes do not depend on the pool.
     pub fn finish(&mut self, pool: &mut Pool, into: &mut Vec<u8>) -> Ledger {
+        let ledger = self.collect(pool, into);
+        self.abandon(pool);
+        ledger
+    }
+
+    fn collect(&mut self, pool: &mut Pool, into: &mut Vec<u8>) -> Ledger {
         let mut kept: Vec<(u64, u32, usize, usize)> = Vec::new();
         for held in &self.held {
             let frames = pool.frames(held.segment, held.used as usize);
@@ -422,7 +450,7 @@ impl Ring {
             into.extend_from_slice(&pool.frames(segment, at + bytes)[at..]);
             into[from..from + 4].fill(0);
         }
-        self.abandon(pool);
+        failpoint::reach("seal.finish");
         self.ledger
     }
 

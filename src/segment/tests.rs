@@ -229,7 +229,12 @@ fn nothing_is_lost_behind_a_slow_disk() {
     for sequence in 1..=2000 {
         while ring.append(&mut pool, &stamp(sequence, 1), &FILL) == Append::Flush {
             handle
-                .flush(5000, ChunkKind::Trace, ring.streaming(&pool))
+                .flush(
+                    5000,
+                    ChunkKind::Trace,
+                    ring.streaming(&pool),
+                    pool.receipts(),
+                )
                 .expect("the writer goes on");
             ring.flushed(&mut pool);
         }
@@ -248,7 +253,9 @@ fn nothing_is_lost_behind_a_slow_disk() {
         ledger,
     };
     batch.push(record, Some("why".to_owned()));
-    handle.commit(batch).expect("the writer goes on");
+    handle
+        .commit(batch, pool.receipts())
+        .expect("the writer goes on");
     drop(handle);
     writer.close().expect("everything is written");
     assert_eq!(

@@ -654,7 +654,9 @@ fn run_worker(
                 .get((index / 64) as usize)
                 .is_none_or(|bits| bits >> (index % 64) & 1 == 0)
     };
-    let mut to_archive = archive.map(ToArchive::new).transpose()?;
+    let mut to_archive = archive
+        .map(|archive| ToArchive::new(archive, runner.pool.receipts()))
+        .transpose()?;
     let mut to_table = ToTable {
         table,
         frames: Vec::new(),

@@ -3,7 +3,7 @@
 use super::traces::Traces;
 use crate::Result;
 use crate::container::{NoSink, Sink};
-use crate::segment::{ArchiveHandle, Batch, Pool, Stage};
+use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
 use admf_formats::event::{EventKind, EventSet, Payload, Reason, Stamp};
@@ -121,14 +121,17 @@ pub(super) struct ToArchive<'a> {
     pub(super) handle: &'a ArchiveHandle,
     pub(super) batch: Batch,
     taken: usize,
+    receipts: Receipts,
 }
 
 impl<'a> ToArchive<'a> {
-    pub(super) fn new(handle: &'a ArchiveHandle) -> Result<ToArchive<'a>> {
+    /// For containers whose frames lie in the pool of these receipts.
+    pub(super) fn new(handle: &'a ArchiveHandle, receipts: &Receipts) -> Result<ToArchive<'a>> {
         Ok(ToArchive {
             handle,
             batch: handle.batch()?,
             taken: 0,
+            receipts: receipts.clone(),
         })
     }
 
@@ -136,7 +139,8 @@ impl<'a> ToArchive<'a> {
     pub(super) fn send(&mut self) -> Result<()> {
         self.taken = 0;
         let next = self.handle.batch()?;
-        self.handle.commit(std::mem::replace(&mut self.batch, next))
+        let batch = std::mem::replace(&mut self.batch, next);
+        self.handle.commit(batch, &self.receipts)
     }
 }
 

@@ -74,7 +74,8 @@ impl Traces {
             let own = Tracer::segments_max(&one.rules, size);
             own.saturating_sub(plain) * sets.min(one.pattern.matched(containers))
         });
-        plain * sets + more.sum::<u64>()
+        let on_their_way = self.all().map(Tracer::segments_on_their_way).max();
+        plain * sets + more.sum::<u64>() + on_their_way.unwrap_or(0)
     }
 
     /// Bytes of the list by which a container's kept frames are put in order at its end.
