@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test uses the samples that it needs")]
 
 use admf::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
-use admf::segment::{ArchiveOptions, ArchiveWriter, Pool, Ring};
+use admf::segment::{ArchiveOptions, ArchiveWriter, Pool, Receipts, Ring};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{Bar, EventKind, EventSet, FieldType, Stamp};
 use admf_formats::manifest::{Manifest, ManifestSymbol};
@@ -159,7 +159,7 @@ pub(crate) fn first_half(folder: &Path, manifest: &Manifest, base: f64) {
     let handle = writer.handle();
     let flush = |container, kind, frames: &[u8]| {
         handle
-            .flush(container, kind, frames)
+            .flush(container, kind, frames, &Receipts::default())
             .expect("the writer goes on");
     };
     flush(0, ChunkKind::Trace, &trade(base, 1, 1));
@@ -175,7 +175,9 @@ pub(crate) fn first_half(folder: &Path, manifest: &Manifest, base: f64) {
     batch.push(record(base, 0, 25, 4), None);
     batch.frames.extend(trade(base, 10, 4));
     batch.push(record(base, 1, 3, 2), None);
-    handle.commit(batch).expect("the writer goes on");
+    handle
+        .commit(batch, &Receipts::default())
+        .expect("the writer goes on");
     drop(handle);
     writer.close().expect("everything is written");
 }
@@ -191,9 +193,16 @@ pub(crate) fn second_half(folder: &Path, manifest: &Manifest, base: f64) {
         Some("equity was exhausted".to_owned()),
     );
     batch.push(record(base, 3, 0, 0), None);
-    handle.commit(batch).expect("the writer goes on");
     handle
-        .flush(4, ChunkKind::Trace, &trade(base, 2, 1))
+        .commit(batch, &Receipts::default())
+        .expect("the writer goes on");
+    handle
+        .flush(
+            4,
+            ChunkKind::Trace,
+            &trade(base, 2, 1),
+            &Receipts::default(),
+        )
         .expect("the writer goes on");
     drop(handle);
     writer.close().expect("everything is written");
