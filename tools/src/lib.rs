@@ -5,8 +5,10 @@
 pub mod archive;
 pub mod bytes;
 pub mod decode;
+pub mod export;
 pub mod fault;
 pub mod files;
 pub mod line;
 pub mod pool;
+pub mod recover;
 pub mod verify;

@@ -10,8 +10,9 @@ use admf_formats::manifest::Manifest;
 use admf_formats::report::container_index;
 use admf_formats::segment::Frame;
 use admf_tools::decode::What;
+use admf_tools::export::Format;
 use admf_tools::fault::Severity;
-use admf_tools::{decode, files, line, verify};
+use admf_tools::{decode, export, files, line, recover, verify};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,30 @@ enum Verb {
         /// One JSON object per fault, then one per file.
         #[arg(long)]
         json: bool,
+    },
+    /// Save what is intact of a damaged file into a new file, which is verified.
+    ///
+    /// Exit code 0: the new file is whole; 1: nothing could be saved; 2: wrong arguments.
+    Recover {
+        /// Archive or pool.
+        path: PathBuf,
+        /// The new file, which must not exist.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Write a table of events, trades or results.
+    Export {
+        /// Archive, pool, or a folder of them.
+        path: PathBuf,
+        /// How.
+        #[arg(long)]
+        format: Format,
+        /// Which table.
+        #[arg(long)]
+        what: export::What,
+        /// The new file, which must not exist; without it the table is printed.
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Write the JSON of every finished container, as in the results tree.
     Summary {
@@ -89,6 +114,13 @@ fn main() -> ExitCode {
         Verb::Dump(filter) => dump(&filter, What::Events, &mut out).map(|()| true),
         Verb::Trades(filter) => dump(&filter, What::Trades, &mut out).map(|()| true),
         Verb::Verify { path, json } => verify(&path, json, &mut out),
+        Verb::Recover { path, out: new } => recover(&path, &new, &mut out),
+        Verb::Export {
+            path,
+            format,
+            what,
+            out: new,
+        } => export::export(&path, what, format, new.as_deref(), &mut out.0).map(|()| true),
         Verb::Summary { path, out: folder } => {
             summary::write(&path, folder.as_deref(), &mut out).map(|()| true)
         }
@@ -169,6 +201,33 @@ fn verify(path: &Path, json: bool, out: &mut Output<'_>) -> Result<bool> {
         ))?;
     }
     Ok(is_whole)
+}
+
+/// Tells what is lost of `path`, then writes the rest to `new`.
+fn recover(path: &Path, new: &Path, out: &mut Output<'_>) -> Result<bool> {
+    if path.is_dir() {
+        return Err(Error::Usage {
+            message: format!("{}: recover takes one file at a time", path.display()),
+        });
+    }
+    for (path, kind) in files::all(path)? {
+        recover::file(&path, kind, new)?;
+        verify::file(&path, kind, &mut |fault| {
+            if fault.severity == Severity::Loss {
+                // What cannot be printed is no reason to give up a file that was saved.
+                let _ = out.text(&fault);
+            }
+        })?;
+        let findings = verify::file(new, kind, &mut |_| {})?;
+        out.text(&format_args!(
+            "{}: written and verified: {} containers committed, {} events, {} unsealed",
+            new.display(),
+            findings.committed,
+            findings.events,
+            findings.unsealed_events,
+        ))?;
+    }
+    Ok(true)
 }
 
 fn info(path: &Path, out: &mut Output<'_>) -> Result<()> {
@@ -253,7 +312,9 @@ impl Wanted {
         let stamp = &frame.stamp;
         self.trade.is_none_or(|trade| trade == stamp.trade)
             && self.kind.is_none_or(|kind| kind == frame.payload.kind())
-            && (self.from..self.to).contains(&stamp.ts_ns)
+            && self.from <= stamp.ts_ns
+            // Without --to the last time there is belongs to it.
+            && (stamp.ts_ns < self.to || self.to == i64::MAX)
     }
 }
 

@@ -97,3 +97,53 @@ fn an_archive_without_its_magic_is_named_and_not_passed_over() {
         assert_eq!(out.status.code(), Some(1), "{verb}");
     }
 }
+
+#[test]
+fn tables_are_exported_in_every_format_with_every_row() {
+    let (_keep, folder) = folder();
+    let before = state(&folder);
+    let all = folder.to_string_lossy().into_owned();
+    let lines = |what: &str, format: &str| {
+        let out = tools(&["export", &all, "--what", what, "--format", format]);
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(0), "{told}");
+        String::from_utf8_lossy(&out.stdout).lines().count()
+    };
+    let dumped = String::from_utf8_lossy(&tools(&["dump", &all]).stdout)
+        .lines()
+        .count();
+    for (what, rows) in [("events", dumped), ("results", 4)] {
+        assert_eq!(lines(what, "jsonl"), rows);
+        assert_eq!(
+            lines(what, "csv"),
+            rows + 1,
+            "a header line, and a line per row"
+        );
+        let file = folder.join(format!("{what}.parquet"));
+        let arguments = [
+            "export", &all, "--what", what, "--format", "parquet", "--out",
+        ];
+        let file_name = file.to_string_lossy().into_owned();
+        let out = tools(&[&arguments[..], &[&file_name]].concat());
+        assert_eq!(
+            out.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let bytes = std::fs::File::open(&file).expect("readable");
+        use parquet::file::reader::{FileReader, SerializedFileReader};
+        let reader = SerializedFileReader::new(bytes).expect("a Parquet file");
+        assert_eq!(reader.metadata().file_metadata().num_rows(), rows as i64);
+        let again = tools(&[&arguments[..], &[&file_name]].concat());
+        assert_eq!(
+            again.status.code(),
+            Some(2),
+            "an existing file is not written over"
+        );
+    }
+    assert_eq!(lines("trades", "csv"), lines("trades", "jsonl") + 1);
+    let refused = tools(&["export", &all, "--what", "events", "--format", "parquet"]);
+    assert_eq!(refused.status.code(), Some(2), "Parquet is not printed");
+    assert!(before == state(&folder), "export changes nothing");
+}
