@@ -342,3 +342,59 @@ fn bad_features_are_refused_with_what_was_expected() {
     check("support(20, 2, 1)", "tolerance");
     assert_eq!("keltner(10)".parse(), Ok(Feature::Keltner(10, 2.0)));
 }
+
+/// What `admf features` prints for these arguments.
+fn printed(arguments: &[&str]) -> std::process::Output {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::process::Command::new(env!("CARGO_BIN_EXE_admf"))
+        .arg("features")
+        .arg(root.join("examples/data/sp500_daily_2000_2020.csv"))
+        .args(arguments)
+        .arg("--results-root")
+        .arg(folder.path())
+        .output()
+        .expect("the program starts")
+}
+
+#[test]
+fn the_program_prints_the_same_bytes_for_any_block_size() {
+    let [usual, small, large] =
+        ["512", "64", "4096"].map(|length| printed(&["--block-bars", length]));
+    assert!(usual.status.success() && usual.stdout.len() > 1_000_000);
+    assert!(usual.stdout == small.stdout && usual.stdout == large.stdout);
+    let one = printed(&["--of", "keltner(20, -2)"]);
+    let text = String::from_utf8_lossy(&one.stdout).into_owned();
+    let values = sp500().values(Feature::Keltner(20, -2.0), &[64]);
+    assert!(
+        text.starts_with("time,\"keltner(20, -2)\"\n2000-01-03T00:00:00Z,\n"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), values.len() + 1);
+    for (line, value) in text.lines().skip(1).zip(values) {
+        let found: f64 = line
+            .split_once(',')
+            .expect("two cells")
+            .1
+            .parse()
+            .unwrap_or(f64::NAN);
+        assert!(
+            found.to_bits() == value.to_bits() || found.is_nan() && value.is_nan(),
+            "{line}"
+        );
+    }
+    let wrong = printed(&["--of", "smaa(3)"]);
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn every_feature_has_its_definition_in_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/features/README.md");
+    let table = std::fs::read_to_string(path).expect("the table");
+    for known in FEATURES {
+        let usual = Feature::named(known.name, &[])
+            .expect("a feature")
+            .to_string();
+        assert!(table.contains(&format!("`{usual}`")), "{usual}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The command line: the only place that prints and picks exit codes.
 
+mod features;
 mod merge;
 mod progress;
 mod run;
@@ -93,6 +94,27 @@ enum Verb {
         /// Bars file to write.
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Print indicators of a data file as CSV, a row per bar; no value is an empty cell.
+    Features {
+        /// CSV, Parquet or bars file.
+        file: PathBuf,
+        /// Feature, as in 'keltner(20, -2)'; may be repeated. By default every one, with its
+        /// usual parameters.
+        #[arg(long)]
+        of: Vec<String>,
+        /// Bars that are computed at once; the values do not depend on it.
+        #[arg(long, default_value_t = admf_formats::units::QUANTUM_BARS)]
+        block_bars: usize,
+        /// CSV file to write; by default standard output.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Folder that holds results directories; imported bars are kept in it.
+        #[arg(long, default_value = "results")]
+        results_root: PathBuf,
+        /// Time zone of timestamps that carry none.
+        #[arg(long, default_value = "UTC")]
+        timezone: String,
     },
     /// Re-run one container of a finished run with everything kept.
     Replay {
@@ -191,6 +213,17 @@ pub fn main() -> ExitCode {
             json,
         } => verbs::import(&file, out, timezone, bar_label, json),
         Verb::Synth { bars, seed, out } => verbs::synth(bars, seed, &out),
+        Verb::Features {
+            file,
+            of,
+            block_bars,
+            out,
+            results_root,
+            timezone,
+        } => {
+            let cache = results_root.join(run::BARS_CACHE);
+            features::features(&file, &of, block_bars, out, &cache, timezone)
+        }
         Verb::Replay {
             results,
             container,

@@ -88,8 +88,11 @@ pub(super) fn mfi(n: u32) -> impl FnMut(&Bar) -> f64 {
             return f64::NAN;
         };
         let flow = price * bar.volume;
-        let inward = inward.next(if price > before { flow } else { 0.0 });
-        let outward = outward.next(if price < before { flow } else { 0.0 });
+        // The same three prices in another order differ by rounding; that is no move.
+        let moved = price - before;
+        let is_move = moved.abs() > 1e-12 * price;
+        let inward = inward.next(if is_move && moved > 0.0 { flow } else { 0.0 });
+        let outward = outward.next(if is_move && moved < 0.0 { flow } else { 0.0 });
         if inward + outward > 0.0 {
             100.0 * (inward / (inward + outward))
         } else {

@@ -217,6 +217,7 @@ def compare(reference, ours):
     wrong = 0
     for name, values in reference.items():
         if name not in ours:
+            print(f"{name:32} not in the file; add it with --of")
             continue
         a, b = values, ours[name].to_numpy(dtype=float)
         undefined = np.isnan(a) != np.isnan(b)
