@@ -288,7 +288,8 @@ fn the_results_tree_is_the_golden_one_for_each_storage() {
 data: {path: DATA, symbols: [SP500]}
 strategy: {name: sma_crossover, parameters: {fast: [5, 10], slow: 50}}
 ";
-    let on_disk = "run.json
+    let on_disk = "comparison_results.json
+run.json
 testing/aggregate_results.json
 testing/containers/portfolio_001_results.json
 testing/phase_summary.json
@@ -298,7 +299,8 @@ training/containers/portfolio_001_results.json
 training/containers/portfolio_002_results.json
 training/phase_summary.json
 training/traces/archive_00000.admf";
-    let in_memory = "run.json
+    let in_memory = "comparison_results.json
+run.json
 testing/aggregate_results.json
 testing/phase_summary.json
 training/aggregate_results.json

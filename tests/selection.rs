@@ -126,3 +126,54 @@ fn unknown_metrics_end_with_code_2_and_the_nearest_word() {
         assert!(text.contains(part), "{text} has no {part}");
     }
 }
+
+#[test]
+fn phases_are_compared_set_by_set_and_metric_by_metric() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, run) = run(folder.path(), "top_n: 3\nresults_storage: disk\n");
+    assert!(out.status.success(), "{out:?}");
+    let comparison = json(&run.join("comparison_results.json"))[0].clone();
+    assert_eq!(comparison["from"], "training");
+    assert_eq!(comparison["to"], "testing");
+    assert_eq!(comparison["completed"], 3);
+    let training = json(&run.join("training/aggregate_results.json"));
+    let tested: Vec<Value> = (1..=3)
+        .map(|n| json(&run.join(format!("testing/containers/portfolio_{n:03}_results.json"))))
+        .collect();
+    let close = |found: &Value, expected: f64| {
+        let found = found.as_f64().expect("a number");
+        let allowed = 1e-12 * expected.abs().max(1.0);
+        assert!((found - expected).abs() <= allowed, "{found} {expected}");
+    };
+    let number = |value: &Value| value.as_f64().expect("a number");
+    for metric in [
+        "sharpe_ratio",
+        "total_return",
+        "max_drawdown",
+        "total_trades",
+    ] {
+        let best = training["best"].as_array().expect("a list");
+        let from = best
+            .iter()
+            .map(|one| number(&one["metrics"][metric]))
+            .sum::<f64>()
+            / 3.0;
+        let to = tested
+            .iter()
+            .map(|one| number(&one["metrics"][metric]))
+            .sum::<f64>()
+            / 3.0;
+        let found = &comparison["metrics"][metric];
+        close(&found["from"], from);
+        close(&found["to"], to);
+        close(&found["change"], to - from);
+        close(&found["ratio"], to / from);
+    }
+    for (at, one) in tested.iter().enumerate() {
+        let set = &comparison["sets"][at];
+        assert_eq!(set["parameters"], one["parameters"]);
+        assert_eq!(set["container"], training["best"][at]["container"]);
+        assert_eq!(set["from"], training["best"][at]["objective_value"]);
+        assert_eq!(set["to"], one["metrics"]["objective_value"]);
+    }
+}

@@ -30,10 +30,11 @@ const RUN_FOLDERS: [&str; 7] = [
 ];
 
 /// Files that a run makes in its directory, besides `run.json`.
-const RUN_FILES: [&str; 3] = [
+const RUN_FILES: [&str; 4] = [
     "walk_forward_results.json",
     "k_fold_results.json",
     "out_of_sample_equity.csv",
+    "comparison_results.json",
 ];
 
 /// Whether a file must outlive a power cut.

@@ -4,6 +4,7 @@
 //! next one starts. That file is written last, so a run that was killed goes on with the first
 //! window that has none; within it, committed containers are not run again.
 
+use super::comparison::{self, Comparison};
 use super::out_of_sample::{self, Roles};
 use super::phase::{Outcome, PhaseRun, RunSettings, plan_phase_on, symbol_window};
 use super::{Candidates, Phase, Piece, Sequence, WindowBars, parts};
@@ -146,6 +147,7 @@ impl Drive<'_> {
         };
         // What each phase hands over; nothing but records.
         let mut best: Vec<Vec<ResultRecord>> = Vec::with_capacity(self.phases.len());
+        let mut comparison = Comparison::default();
         for (place, phase) in self.running() {
             let chosen = match &phase.candidates {
                 Candidates::Space => Vec::new(),
@@ -200,6 +202,9 @@ impl Drive<'_> {
                     add_out_of_sample(&mut report.chosen, &outcome, &planned, objective);
                 }
             }
+            if !self.sequence.has_windows() {
+                comparison.add(phase, &planned, &outcome);
+            }
             // What another phase chose is shown whatever it comes to, and a shard chooses nothing.
             if let (Candidates::Space, None, Some(message)) =
                 (&phase.candidates, self.settings.shard, outcome.unmet)
@@ -210,6 +215,13 @@ impl Drive<'_> {
                 report.not_tested = Some(message);
             }
             best.push(outcome.best);
+        }
+        if !comparison.reports().is_empty() {
+            write_atomic(
+                &directory.path().join(comparison::RESULTS_FILE),
+                &to_json_bytes(&comparison.reports()),
+                Durability::Machine,
+            )?;
         }
         Ok(report)
     }

@@ -58,14 +58,18 @@ pub(super) fn merge(
         })
         .collect();
     let mut aggregator = run.aggregator();
-    scan(&traces(0), run.plan.containers, |first| {
-        let mut joined = *first;
-        for part in &mut others {
-            joined = join(&joined, &part.record(first.index)?);
-        }
-        aggregator.push(&joined);
-        Ok(())
-    })?;
+    let mut joined = |each: &mut dyn FnMut(&ResultRecord)| {
+        scan(&traces(0), run.plan.containers, |first| {
+            let mut joined = *first;
+            for part in &mut others {
+                joined = join(&joined, &part.record(first.index)?);
+            }
+            each(&joined);
+            Ok(())
+        })
+    };
+    joined(&mut |record| aggregator.push(record))?;
+    aggregator.settle(joined)?;
     let aggregate = aggregator.report();
     whole.write_aggregate(&aggregate)?;
     let mut summary = run.summary(&aggregator, aggregate.failed)?;

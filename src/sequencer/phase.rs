@@ -354,6 +354,7 @@ impl PhaseRun<'_> {
     /// An aggregator of this phase that has seen nothing.
     pub(super) fn aggregator(&self) -> Aggregator {
         Aggregator::new(self.manifest().report_context(), self.phase.top_n)
+            .with_percentiles(&self.phase.percentiles)
     }
 
     fn writes_json(&self) -> bool {

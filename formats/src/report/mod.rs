@@ -5,6 +5,7 @@
 //! shapes are also written down in `formats/schema/*.schema.json`. When to write is not decided here.
 
 mod aggregate;
+mod comparison;
 mod container;
 mod metrics;
 mod objective;
@@ -15,6 +16,7 @@ pub use aggregate::{
     AggregateMetrics, AggregateReport, BestContainer, ConstraintReport, MetricStatistics,
     PercentileReport, PhaseConfig, PhaseSummary, StatisticsReport, SymbolWindow,
 };
+pub use comparison::{ComparisonReport, MetricComparison, SetComparison};
 pub use container::{
     ContainerReport, DroppedReport, EventsReport, MetricsReport, RecycledReport, ReportContext,
     ReportSymbol, SummaryReport, WindowReport,
