@@ -18,10 +18,17 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// Creates (or empties) the file with so many bytes, all of them allocated.
+    /// Creates (or empties) the file with so many bytes, all of them allocated and touched.
     ///
     /// Errors: the file cannot be created, locked or allocated.
     pub(super) fn create(path: &Path, bytes: usize) -> Result<Map> {
+        let mut map = Map::create_untouched(path, bytes)?;
+        map.map.fill(0);
+        Ok(map)
+    }
+
+    /// Creates (or empties) the file; its pages fault when they are written for the first time.
+    pub(super) fn create_untouched(path: &Path, bytes: usize) -> Result<Map> {
         let file = File::options()
             .read(true)
             .write(true)
@@ -43,8 +50,7 @@ impl Map {
         // SAFETY: a mapping is sound while nobody shrinks the file. The lock above keeps other
         // pools of ours away, and this process never truncates a file that is mapped; a foreign
         // program that ignores the lock is outside the contract of the results directory.
-        let mut map = unsafe { MmapMut::map_mut(&file) }.map_err(Error::io("map", path))?;
-        map.fill(0);
+        let map = unsafe { MmapMut::map_mut(&file) }.map_err(Error::io("map", path))?;
         Ok(Map { map, _file: file })
     }
 

@@ -39,6 +39,30 @@ impl Pool {
         segments: u32,
         manifest: &Manifest,
     ) -> Result<Pool> {
+        Pool::create_with(path, pool, segment_bytes, segments, manifest, Map::create)
+    }
+
+    /// A pool whose pages fault when they are first written: what a bench compares with.
+    #[doc(hidden)]
+    pub fn create_untouched(
+        path: &Path,
+        pool: u32,
+        segment_bytes: u32,
+        segments: u32,
+        manifest: &Manifest,
+    ) -> Result<Pool> {
+        let create = Map::create_untouched;
+        Pool::create_with(path, pool, segment_bytes, segments, manifest, create)
+    }
+
+    fn create_with(
+        path: &Path,
+        pool: u32,
+        segment_bytes: u32,
+        segments: u32,
+        manifest: &Manifest,
+        create: fn(&Path, usize) -> Result<Map>,
+    ) -> Result<Pool> {
         let manifest = manifest.encode();
         let header = PoolHeader {
             pool,
@@ -47,7 +71,7 @@ impl Pool {
             manifest_bytes: manifest.len() as u32,
             manifest_crc: crc32c::crc32c(&manifest),
         };
-        let mut map = Map::create(path, header.file_bytes())?;
+        let mut map = create(path, header.file_bytes())?;
         failpoint::reach("pool.open");
         map.bytes_mut(header.manifest_offset(), manifest.len())
             .copy_from_slice(&manifest);
@@ -86,6 +110,18 @@ impl Pool {
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The bytes of all segments of a pool that nobody uses: what a bench copies into.
+    #[doc(hidden)]
+    pub fn raw_segments(&mut self) -> &mut [u8] {
+        assert_eq!(
+            self.free.len(),
+            self.generations.len(),
+            "no container may own a segment whose bytes are written over"
+        );
+        let from = self.header.segment_offset(0);
+        self.map.bytes_mut(from, self.header.file_bytes() - from)
     }
 
     /// Takes a segment for a container; `None` where all are taken, which the plan rules out.
