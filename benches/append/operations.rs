@@ -10,22 +10,22 @@ use std::path::{Path, PathBuf};
 
 /// A folder of each backing.
 #[derive(Clone, Copy)]
-pub struct Folder {
-    pub name: &'static str,
+pub(crate) struct Folder {
+    pub(crate) name: &'static str,
     path: &'static str,
 }
 
-pub const TMPFS: Folder = Folder {
+pub(crate) const TMPFS: Folder = Folder {
     name: "tmpfs",
     path: "/dev/shm",
 };
-pub const DISK: Folder = Folder {
+pub(crate) const DISK: Folder = Folder {
     name: "disk",
     path: env!("CARGO_TARGET_TMPDIR"),
 };
 
 /// Size of a FILL's frame.
-pub const FILL_BYTES: usize = frame_bytes(EventKind::Fill);
+pub(crate) const FILL_BYTES: usize = frame_bytes(EventKind::Fill);
 /// Size of a segment.
 const SEGMENT_BYTES: u32 = 4096;
 /// Events that the recycled ring keeps.
@@ -113,7 +113,7 @@ fn rules(policy: RetentionPolicy) -> TraceRules {
 }
 
 /// Appends to a ring.
-pub struct Appender {
+pub(crate) struct Appender {
     own: OwnPool,
     ring: Ring,
     sequence: u64,
@@ -134,7 +134,7 @@ impl Appender {
     }
 
     /// A ring that recycles its segments, every one of which has been used before.
-    pub fn recycled(folder: Folder) -> Appender {
+    pub(crate) fn recycled(folder: Folder) -> Appender {
         let policy = RetentionPolicy::SlidingWindow { events: WINDOW };
         let mut appender = Appender::new(folder, policy, true);
         (0..10 * WINDOW).for_each(|_| appender.fill());
@@ -142,12 +142,12 @@ impl Appender {
     }
 
     /// A ring that never recycles, over a map that nobody has touched, with room for so many.
-    pub fn fresh(folder: Folder, events: u64) -> Appender {
+    pub(crate) fn fresh(folder: Folder, events: u64) -> Appender {
         Appender::new(folder, RetentionPolicy::SlidingWindow { events }, false)
     }
 
     /// A ring that keeps trades until they close.
-    pub fn trades(folder: Folder) -> Appender {
+    pub(crate) fn trades(folder: Folder) -> Appender {
         let mut appender = Appender::new(folder, RetentionPolicy::TradeComplete, true);
         (0..10 * WINDOW).for_each(|_| appender.trade_event());
         appender
@@ -167,7 +167,7 @@ impl Appender {
 
     /// Appends one FILL.
     #[inline(always)]
-    pub fn fill(&mut self) {
+    pub(crate) fn fill(&mut self) {
         let stamp = self.stamp();
         let (stamp, fill) = (black_box(&stamp), black_box(&FILL));
         let done = self.ring.append(&mut self.own.pool, stamp, fill);
@@ -176,7 +176,7 @@ impl Appender {
 
     /// One FILL, and CRC-32C of as many bytes: what a checksum per frame would cost.
     #[inline(always)]
-    pub fn fill_and_checksum(&mut self) {
+    pub(crate) fn fill_and_checksum(&mut self) {
         self.fill();
         let frame = black_box(&[7; FILL_BYTES]);
         self.checksum = black_box(crc32c::crc32c_append(self.checksum, frame));
@@ -184,7 +184,7 @@ impl Appender {
 
     /// The next event of trades of four: opened, filled twice, closed.
     #[inline(always)]
-    pub fn trade_event(&mut self) {
+    pub(crate) fn trade_event(&mut self) {
         let stamp = self.stamp();
         let (pool, stamp) = (&mut self.own.pool, black_box(&stamp));
         let done = match self.sequence % 4 {
@@ -201,7 +201,7 @@ impl Appender {
 }
 
 /// Copies a FILL's frame, bytes and all, over a map as large as the ring's.
-pub struct Copier {
+pub(crate) struct Copier {
     own: OwnPool,
     frame: [u8; FILL_BYTES],
     segment: usize,
@@ -209,7 +209,7 @@ pub struct Copier {
 }
 
 impl Copier {
-    pub fn new(folder: Folder) -> Copier {
+    pub(crate) fn new(folder: Folder) -> Copier {
         let rules = rules(RetentionPolicy::SlidingWindow { events: WINDOW });
         let mut copier = Copier {
             own: OwnPool::create(folder, &rules, true),
@@ -223,7 +223,7 @@ impl Copier {
 
     /// Copies one frame behind the one before, from segment to segment as a ring does.
     #[inline(always)]
-    pub fn copy(&mut self) {
+    pub(crate) fn copy(&mut self) {
         let bytes = self.own.pool.raw_segments();
         if self.at + FILL_BYTES > SEGMENT_BYTES as usize {
             self.at = 0;

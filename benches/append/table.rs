@@ -1,6 +1,7 @@
 //! The table: percentiles, events per second and minor faults of each operation, in one run.
 //!
-//! Method. *Rate*: calls in one loop between two readings of the clock. *Percentiles*: batches of
+//! Method. *Rate*: the median of a hundred loops, each between two readings of the clock, so that
+//! other programs on the machine do not count. *Percentiles*: batches of
 //! sixteen calls between two readings, the median cost of the reading itself (measured in the same
 //! run, printed) subtracted, divided by sixteen; a reading costs more than a call, so single calls
 //! are listed apart, where p99 and p99.9 tell of the slowest calls and p50 of the clock's
@@ -17,6 +18,8 @@ const BATCH: usize = 16;
 const BATCHES: usize = 200_000;
 /// Calls of the loop that rates and faults are counted over.
 const CALLS: u64 = 10_000_000;
+/// Loops that they are cut into.
+const LOOPS: usize = 100;
 /// The same for a map that nobody has touched, which each call makes larger.
 const FRESH_CALLS: u64 = 200_000;
 
@@ -31,7 +34,7 @@ struct Row {
 }
 
 /// Measures and prints everything.
-pub fn print() {
+pub(crate) fn print() {
     let clock = clock_cost();
     println!(
         "append of a FILL ({FILL_BYTES} bytes); ns per call; a reading of the clock costs {clock:.1} ns and is subtracted"
@@ -115,9 +118,7 @@ fn wanted(append: &Row, raw: &Row) -> Vec<String> {
 
 fn row(folder: Folder, name: &str, clock: f64, calls: u64, mut call: impl FnMut()) -> Row {
     let faults_before = minor_faults();
-    let start = Instant::now();
-    (0..calls).for_each(|_| call());
-    let ns_per_call = start.elapsed().as_nanos() as f64 / calls as f64;
+    let ns_per_call = percentiles(clock, calls as usize / LOOPS, LOOPS, &mut call)[0];
     let faults = minor_faults() - faults_before;
     Row {
         name: format!("{name} ({})", folder.name),
@@ -139,10 +140,10 @@ fn fresh(folder: Folder, clock: f64) -> Row {
     drop(appender);
     let mut appender = Appender::fresh(folder, FRESH_CALLS);
     let batches = FRESH_CALLS as usize / BATCH;
-    let of_batches = percentiles(clock, BATCH, batches, &mut || appender.fill());
+    let of_batches = percentiles(clock, BATCH, batches, || appender.fill());
     drop(appender);
     let mut appender = Appender::fresh(folder, FRESH_CALLS);
-    let single = percentiles(clock, 1, FRESH_CALLS as usize, &mut || appender.fill());
+    let single = percentiles(clock, 1, FRESH_CALLS as usize, || appender.fill());
     Row {
         name: format!("append, fresh map ({})", folder.name),
         batches: of_batches,
@@ -153,7 +154,7 @@ fn fresh(folder: Folder, clock: f64) -> Row {
 }
 
 /// p50, p99 and p99.9, in ns per call.
-fn percentiles(clock: f64, batch: usize, batches: usize, call: &mut dyn FnMut()) -> [f64; 3] {
+fn percentiles(clock: f64, batch: usize, batches: usize, mut call: impl FnMut()) -> [f64; 3] {
     let mut took = Vec::with_capacity(batches);
     for _ in 0..batches {
         let start = Instant::now();
@@ -169,7 +170,7 @@ fn percentiles(clock: f64, batch: usize, batches: usize, call: &mut dyn FnMut())
 
 /// Median of two readings of the clock with nothing between them.
 fn clock_cost() -> f64 {
-    percentiles(0.0, 1, BATCHES, &mut || {
+    percentiles(0.0, 1, BATCHES, || {
         black_box(());
     })[0]
 }

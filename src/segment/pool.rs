@@ -18,6 +18,8 @@ pub struct Pool {
     map: Map,
     path: PathBuf,
     header: PoolHeader,
+    /// Where the first segment lies; appends are too many to work it out each time.
+    segments_at: usize,
     /// [`PoolHeader::seed`].
     seed: u32,
     generations: Vec<u32>,
@@ -81,6 +83,7 @@ impl Pool {
             map,
             path: path.to_path_buf(),
             header,
+            segments_at: header.segment_offset(0),
             seed: header.seed(),
             generations: vec![0; segments as usize],
             free: (0..segments).rev().collect(),
@@ -120,7 +123,7 @@ impl Pool {
             self.generations.len(),
             "no container may own a segment whose bytes are written over"
         );
-        let from = self.header.segment_offset(0);
+        let from = self.segments_at;
         self.map.bytes_mut(from, self.header.file_bytes() - from)
     }
 
@@ -205,24 +208,30 @@ impl Pool {
         failpoint::reach("recycle.descriptor_done");
     }
 
+    /// Where a segment lies.
+    #[inline(always)]
+    pub(super) const fn offset(&self, segment: u32) -> usize {
+        self.segments_at + segment as usize * self.header.segment_bytes as usize
+    }
+
     #[inline(always)]
     pub(super) fn generation(&self, segment: u32) -> u32 {
         self.generations[segment as usize]
     }
 
+    /// The place of a frame; `offset` counts from the beginning of the file.
     #[inline(always)]
-    pub(super) fn frame_mut(&mut self, segment: u32, at: usize, bytes: usize) -> &mut [u8] {
-        let offset = self.header.segment_offset(segment) + at;
+    pub(super) fn frame_mut(&mut self, offset: usize, bytes: usize) -> &mut [u8] {
         self.map.bytes_mut(offset, bytes)
     }
 
     #[inline(always)]
-    pub(super) fn commit(&mut self, segment: u32, at: usize, word: u64) {
-        let offset = self.header.segment_offset(segment) + at;
+    pub(super) fn commit(&mut self, offset: usize, word: u64) {
         self.map.commit(offset, word);
     }
 
+    #[inline(always)]
     pub(super) fn frames(&self, segment: u32, bytes: usize) -> &[u8] {
-        self.map.bytes(self.header.segment_offset(segment), bytes)
+        self.map.bytes(self.offset(segment), bytes)
     }
 }

@@ -32,6 +32,9 @@ pub enum Append {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     segment: u32,
+    generation: u32,
+    /// Where it lies in the file.
+    at: usize,
     used: u32,
     frames: u32,
     /// Counts the segments of this ring.
@@ -103,8 +106,10 @@ impl Ring {
             Err(refused) => return refused,
         }
         self.write(pool, bytes, stamp, payload);
-        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
-            self.slide(pool, events);
+        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy
+            && self.ledger.attempted > events
+        {
+            self.ledger.recycled_window = self.ledger.attempted - events;
         }
         Append::Done
     }
@@ -184,12 +189,11 @@ impl Ring {
     /// Copies a frame to the head, which has room for it.
     fn copy(&mut self, pool: &mut Pool, frame: &[u8]) {
         let head = self.held.back_mut().expect("room was made in a segment");
-        let (at, word) = (head.used as usize, frame[..8].try_into());
+        let (at, word) = (head.at + head.used as usize, frame[..8].try_into());
         let word = u64::from_le_bytes(word.expect("eight bytes"));
         let (kind, _, bytes) = parse_commit(word).expect("this process wrote the frame");
-        pool.frame_mut(head.segment, at, bytes)[8..].copy_from_slice(&frame[8..bytes]);
-        let word = commit_word(pool.generation(head.segment), kind, bytes);
-        pool.commit(head.segment, at, word);
+        pool.frame_mut(at, bytes)[8..].copy_from_slice(&frame[8..bytes]);
+        pool.commit(at, commit_word(head.generation, kind, bytes));
         head.used += bytes as u32;
         head.frames += 1;
         self.frames += 1;
@@ -198,14 +202,10 @@ impl Ring {
     #[inline(always)]
     fn write<P: Payload>(&mut self, pool: &mut Pool, bytes: usize, stamp: &Stamp, payload: &P) {
         let head = self.held.back_mut().expect("room was made in a segment");
-        let at = head.used as usize;
-        write_frame(pool.frame_mut(head.segment, at, bytes), stamp, payload);
+        let at = head.at + head.used as usize;
+        write_frame(pool.frame_mut(at, bytes), stamp, payload);
         failpoint::reach("append.frame");
-        pool.commit(
-            head.segment,
-            at,
-            commit_word(pool.generation(head.segment), P::KIND, bytes),
-        );
+        pool.commit(at, commit_word(head.generation, P::KIND, bytes));
         failpoint::witness(self.owner, stamp.sequence);
         failpoint::reach("append.committed");
         head.used += bytes as u32;
@@ -242,6 +242,8 @@ impl Ring {
         self.ordinal += 1;
         self.held.push_back(Held {
             segment,
+            generation: pool.generation(segment),
+            at: pool.offset(segment),
             used: 0,
             frames: 0,
             ordinal: self.ordinal,
@@ -265,6 +267,11 @@ impl Ring {
     fn grow(&mut self, pool: &mut Pool) {
         let max = segments_max(&self.rules, pool.segment_bytes() as u64) as usize;
         let is_window = matches!(self.rules.policy, RetentionPolicy::SlidingWindow { .. });
+        if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
+            while self.held.len() > 1 && self.frames - u64::from(self.held[0].frames) >= events {
+                self.release_oldest(pool);
+            }
+        }
         // One segment is spare for the evacuation itself.
         while !is_window && self.held.len() + 1 >= max {
             self.evacuate(pool);
@@ -347,6 +354,7 @@ impl Ring {
                 {
                     pool.restart(head.segment, self.owner);
                     self.frames -= u64::from(head.frames);
+                    head.generation = pool.generation(head.segment);
                     (head.used, head.frames) = (0, 0);
                 }
             }
@@ -357,16 +365,6 @@ impl Ring {
         if let Some(oldest) = self.held.pop_front() {
             self.frames -= u64::from(oldest.frames);
             pool.release(oldest.segment, self.owner);
-        }
-    }
-
-    fn slide(&mut self, pool: &mut Pool, events: u64) {
-        let kept = self.ledger.attempted - self.ledger.recycled_window;
-        if kept > events {
-            self.ledger.recycled_window += kept - events;
-        }
-        while self.held.len() > 1 && self.frames - u64::from(self.held[0].frames) >= events {
-            self.release_oldest(pool);
         }
     }
 
@@ -382,6 +380,7 @@ impl Ring {
     pub fn flushed(&mut self, pool: &mut Pool) {
         if let Some(head) = self.held.back_mut() {
             pool.restart(head.segment, self.owner);
+            head.generation = pool.generation(head.segment);
             self.streamed += u64::from(head.frames);
             (head.used, head.frames) = (0, 0);
         }
