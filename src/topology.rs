@@ -200,13 +200,18 @@ impl Worker {
             job.bars.read_quantum(at, &mut self.block)?;
             let from = job.features_from.saturating_sub(self.block.first_bar) as usize;
             features.push(&self.block, from);
-            let closes = &self.block.close[..self.block.bars];
             if self.block.first_bar + self.block.bars as u64 <= job.span.first {
                 continue;
             }
             if job.rules.equity_path() == EquityPath::AllIn {
                 let from = job.span.first.saturating_sub(self.block.first_bar) as usize;
-                self.figures.build_from(closes, from);
+                let bars = self.block.bars;
+                self.figures.build_from(
+                    &self.block.low[..bars],
+                    &self.block.high[..bars],
+                    &self.block.close[..bars],
+                    from,
+                );
             }
             self.run_block(job, &features, sink)?;
         }

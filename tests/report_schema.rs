@@ -8,7 +8,9 @@ use admf_formats::report::{
     ContainerReport, PhaseConfig, PhaseSummary, ReportContext, ReportSymbol, RunData, RunReport,
     RunStatus, StorageChange, SymbolWindow, to_json_bytes,
 };
-use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
+use admf_formats::result::{
+    EquityTotals, ExecutionTotals, Ledger, ResultRecord, Status, TradeTotals,
+};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -72,6 +74,8 @@ fn traded() -> ResultRecord {
         index: 1,
         first_bar: 512,
         events: 90,
+        first_ts_ns: 1_711_978_200_000_000_000,
+        last_ts_ns: 1_713_556_500_000_000_000,
         status: Status::Completed as u32,
         symbol: 0,
         parameters: [60.0, 12.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -86,6 +90,9 @@ fn traded() -> ResultRecord {
             peak: 106_000.0,
             drawdown_max: 0.02,
             units: 10.0,
+            drawdowns: 12,
+            drawdown_sum: 0.06,
+            drawdown_bars_max: 310,
         },
         trades: TradeTotals {
             trades: 7,
@@ -95,6 +102,21 @@ fn traded() -> ResultRecord {
             gross_loss: 1_500.0,
             pnl: 4_500.0,
             commission: 210.5,
+            pnl_square_sum: 9_250_000.0,
+            bars_held: 385,
+            mae_sum: 0.07,
+            mfe_sum: 0.14,
+            mae_max: 0.03,
+        },
+        execution: ExecutionTotals {
+            fills: 15,
+            rejected: 1,
+            unfilled: 2,
+            breaches: 3,
+            turnover: 14.5,
+            commission: 225.5,
+            slippage: 40.25,
+            borrow: 4.25,
         },
         ledger: Ledger {
             attempted: 40,
@@ -121,6 +143,7 @@ fn idle() -> ResultRecord {
             ..EquityTotals::default()
         },
         trades: TradeTotals::default(),
+        execution: ExecutionTotals::default(),
         ledger: Ledger::default(),
         ..traded()
     }
@@ -259,7 +282,7 @@ fn a_run_is_described() {
             phase: "testing".to_owned(),
             from: "memory".to_owned(),
             to: "disk".to_owned(),
-            reason: "3 records of 280 bytes do not fit 512 bytes".to_owned(),
+            reason: "3 records of 424 bytes do not fit 512 bytes".to_owned(),
         }],
         shard: None,
         threads: 2,

@@ -46,11 +46,13 @@ pub enum EventKind {
     SystemStart = 15,
     /// The container's window is over.
     SystemStop = 16,
+    /// Holding a position cost money: the borrow fee of a short position.
+    Accrual = 17,
 }
 
 impl EventKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [EventKind; 16] = [
+    pub const ALL: [EventKind; 17] = [
         EventKind::Bar,
         EventKind::Features,
         EventKind::Signal,
@@ -67,6 +69,7 @@ impl EventKind {
         EventKind::Error,
         EventKind::SystemStart,
         EventKind::SystemStop,
+        EventKind::Accrual,
     ];
 
     /// The name in configuration and JSON.
@@ -88,6 +91,7 @@ impl EventKind {
             EventKind::Error => "ERROR",
             EventKind::SystemStart => "SYSTEM_START",
             EventKind::SystemStop => "SYSTEM_STOP",
+            EventKind::Accrual => "ACCRUAL",
         }
     }
 
@@ -117,7 +121,7 @@ impl EventSet {
     /// No kind at all.
     pub const NONE: EventSet = EventSet(0);
     /// Every kind.
-    pub const ALL: EventSet = EventSet(0x1_fffe);
+    pub const ALL: EventSet = EventSet(0x3_fffe);
 
     /// The set with one more kind.
     #[must_use]
@@ -166,9 +170,11 @@ pub struct Stamp {
     pub cause_back: u32,
     /// Index of the symbol in the manifest.
     pub symbol: u16,
-    /// A kind's small number, see [`Side`], [`OrderStatus`], [`ExitReason`]; 0 where it has none.
+    /// A kind's small number, see [`Side`], [`OrderStatus`], [`ExitReason`], [`RiskRule`]; 0 where
+    /// it has none.
     pub code: u8,
-    /// A second small number: the [`Reason`] of an ORDER, RISK_BREACH or ERROR; otherwise 0.
+    /// A second small number: the [`Reason`] of an ORDER, RISK_BREACH or ERROR, the [`ExitReason`]
+    /// of a POSITION_UPDATE that closes a part; otherwise 0.
     pub detail: u8,
 }
 
@@ -195,6 +201,52 @@ pub enum OrderStatus {
     Rejected = 2,
     /// Never filled; the reason is in [`Stamp::detail`].
     Expired = 3,
+    /// Withdrawn before it filled; the reason is in [`Stamp::detail`].
+    Cancelled = 4,
+    /// The stop price of a stop-limit order was reached: it is a limit order from here on.
+    Triggered = 5,
+}
+
+/// How an order fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OrderType {
+    /// At the next price there is.
+    Market = 1,
+    /// At the limit price or better.
+    Limit = 2,
+    /// As a market order once the stop price is reached.
+    Stop = 3,
+    /// As a limit order once the stop price is reached.
+    StopLimit = 4,
+}
+
+/// How long an order waits for its fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TimeInForce {
+    /// Until it is cancelled.
+    GoodTillCancelled = 1,
+    /// Until the day of the bar after its decision is over.
+    Day = 2,
+    /// For a number of bars.
+    Bars = 3,
+}
+
+/// A rule that limits risk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RiskRule {
+    /// Units of a position.
+    Position = 1,
+    /// Value of a position as a fraction of equity.
+    Exposure = 2,
+    /// Drawdown of equity from its peak.
+    Drawdown = 3,
+    /// Loss since the close before the day.
+    DailyLoss = 4,
+    /// What the cash buys.
+    Cash = 5,
 }
 
 /// Why an order was rejected or expired, or a container failed.
@@ -217,6 +269,10 @@ pub enum Reason {
     TimeInForce = 6,
     /// A limit of the risk rules forbids it.
     RiskLimit = 7,
+    /// A later signal took its place.
+    Superseded = 8,
+    /// The size needs a distance or a volatility that is not known at that bar.
+    SizeUnknown = 9,
 }
 
 /// Why a trade ended.
@@ -236,7 +292,7 @@ pub enum ExitReason {
     /// Closed at the end of the day.
     EndOfDay = 6,
     /// Closed at the end of the window.
-    Finalize = 7,
+    CloseAtEnd = 7,
     /// Closed by a risk rule.
     Risk = 8,
 }
@@ -259,7 +315,22 @@ macro_rules! named_numbers {
 }
 
 named_numbers!(Side { Flat = "flat", Long = "long", Short = "short" });
-named_numbers!(OrderStatus { Accepted = "accepted", Rejected = "rejected", Expired = "expired" });
+named_numbers!(OrderStatus {
+    Accepted = "accepted",
+    Rejected = "rejected",
+    Expired = "expired",
+    Cancelled = "cancelled",
+    Triggered = "triggered",
+});
+named_numbers!(OrderType { Market = "market", Limit = "limit", Stop = "stop", StopLimit = "stop_limit" });
+named_numbers!(TimeInForce { GoodTillCancelled = "gtc", Day = "day", Bars = "bars" });
+named_numbers!(RiskRule {
+    Position = "position",
+    Exposure = "exposure",
+    Drawdown = "drawdown",
+    DailyLoss = "daily_loss",
+    Cash = "cash",
+});
 named_numbers!(Reason {
     None = "none",
     InsufficientCash = "insufficient_cash",
@@ -269,15 +340,17 @@ named_numbers!(Reason {
     Panic = "panic",
     TimeInForce = "time_in_force",
     RiskLimit = "risk_limit",
+    Superseded = "superseded",
+    SizeUnknown = "size_unknown",
 });
 named_numbers!(ExitReason {
     Signal = "signal",
-    StopLoss = "sl",
-    TakeProfit = "tp",
+    StopLoss = "stop_loss",
+    TakeProfit = "take_profit",
     TrailingStop = "trailing_stop",
     TimeStop = "time_stop",
     EndOfDay = "end_of_day",
-    Finalize = "finalize",
+    CloseAtEnd = "close_at_end",
     Risk = "risk",
 });
 
@@ -442,13 +515,21 @@ payloads! {
         target: f64,
     }
     /// `code`: [`OrderStatus`]; `detail`: [`Reason`].
-    Order, 24 {
+    Order, 40 {
         /// Units, signed; null where the order is sized at its fill.
         qty: f64,
         /// Limit price; null for none.
         limit_price: f64,
         /// Stop price; null for none.
         stop_price: f64,
+        /// [`OrderType`] as its number.
+        order_type: u32,
+        /// [`TimeInForce`] as its number.
+        time_in_force: u32,
+        /// Bars that it waits at most; 0 where the time in force is another.
+        valid_bars: u32,
+        /// [`ExitReason`] as its number where the order closes units; 0 for an entry.
+        exit_reason: u32,
     }
     /// `code`: the [`Side`]: bought (long) or sold (short).
     Fill, 40 {
@@ -491,24 +572,34 @@ payloads! {
         /// Commission of the entry.
         commission: f64,
     }
-    /// The whole trade. `code`: [`ExitReason`]; `qty` tells the side.
-    PositionClose, 56 {
+    /// The whole trade. `code`: [`ExitReason`] of the last fill; `qty` tells the side.
+    PositionClose, 88 {
         /// Time of the entry.
         entry_ts_ns: i64,
         /// Bar of the entry.
         entry_bar: u32,
         /// Fills of the trade, entry and exit counted.
         fills: u32,
-        /// Units at entry, signed.
+        /// Units of all entries, signed.
         qty: f64,
         /// Average entry price.
         entry_price: f64,
         /// Average exit price.
         exit_price: f64,
-        /// Profit or loss, all commissions deducted.
+        /// Profit or loss, commissions and borrow fees deducted.
         pnl: f64,
-        /// Commissions of entry and exit.
+        /// Commissions of all fills.
         commission: f64,
+        /// Slippage and spread of all fills: what the prices were worse than their reference.
+        slippage: f64,
+        /// Borrow fees.
+        borrow: f64,
+        /// Maximum adverse excursion: largest move against the position, as a fraction of the
+        /// average entry price, 0 or more. Bars count from the entry's up to but without the
+        /// exit's, with high and low; of the exit's only the price of the exit.
+        mae: f64,
+        /// Maximum favourable excursion, likewise.
+        mfe: f64,
     }
     /// A classifier changed its mind.
     RegimeChange, 16 {
@@ -524,7 +615,7 @@ payloads! {
         /// Confidence, 0 to 1.
         confidence: f64,
     }
-    /// `detail`: [`Reason`].
+    /// `code`: [`RiskRule`]; `detail`: [`Reason`].
     RiskBreach, 16 {
         /// The limit.
         limit: f64,
@@ -550,6 +641,17 @@ payloads! {
         /// Events of the container, this one counted.
         events: u64,
     }
+    /// The borrow fee of a short position, on the first bar of a new day.
+    Accrual, 32 {
+        /// Money taken from cash, positive.
+        amount: f64,
+        /// Units held over night, signed.
+        units: f64,
+        /// Close before the night.
+        price: f64,
+        /// Calendar days that the fee is for.
+        days: f64,
+    }
 }
 
 #[cfg(test)]
@@ -564,7 +666,7 @@ mod tests {
             assert_eq!(EventKind::from_number(kind as u8), Some(kind));
         }
         assert_eq!(EventKind::from_number(0), None);
-        assert_eq!(EventKind::from_number(17), None);
+        assert_eq!(EventKind::from_number(18), None);
         assert_eq!(
             EventKind::from_name("POSITION_CLOSED"),
             Some(EventKind::PositionClose)
@@ -595,19 +697,23 @@ mod tests {
             exit_price: 99.5,
             pnl: 2.5,
             commission: 0.125,
+            slippage: 0.25,
+            borrow: 0.5,
+            mae: 0.75,
+            mfe: 1.0,
         };
-        let mut bytes = [0xaa_u8; 56];
+        let mut bytes = [0xaa_u8; 88];
         close.write(&mut bytes);
         let mut by_hand = Vec::new();
         by_hand.extend(close.entry_ts_ns.to_le_bytes());
         by_hand.extend(7_u32.to_le_bytes());
         by_hand.extend(2_u32.to_le_bytes());
-        for value in [-3.5, 100.25, 99.5, 2.5, 0.125_f64] {
+        for value in [-3.5, 100.25, 99.5, 2.5, 0.125, 0.25, 0.5, 0.75, 1.0_f64] {
             by_hand.extend(value.to_le_bytes());
         }
         assert_eq!(bytes.as_slice(), by_hand);
         #[repr(align(8))]
-        struct Aligned([u8; 56]);
+        struct Aligned([u8; 88]);
         assert_eq!(PositionClose::read(&Aligned(bytes).0).ok(), Some(close));
     }
 
@@ -617,8 +723,12 @@ mod tests {
             qty: F64_NULL,
             limit_price: F64_NULL,
             stop_price: F64_NULL,
+            order_type: OrderType::Market as u32,
+            time_in_force: TimeInForce::GoodTillCancelled as u32,
+            valid_bars: 0,
+            exit_reason: 0,
         };
-        let mut bytes = [0_u8; 24];
+        let mut bytes = [0_u8; 40];
         order.write(&mut bytes);
         assert!(AnyPayload::read(EventKind::Order, &bytes[..16]).is_err());
     }

@@ -42,6 +42,13 @@ pub struct EquityTotals {
     pub drawdown_max: f64,
     /// Units held at the end, signed.
     pub units: f64,
+    /// Runs of closes below the peak before them, the last one counted where it has not ended. A
+    /// close at the peak ends a run.
+    pub drawdowns: u64,
+    /// Sum of the deepest `1 - equity / peak` of each.
+    pub drawdown_sum: f64,
+    /// Closes of the longest.
+    pub drawdown_bars_max: u64,
 }
 
 /// What a container folded from its closed trades.
@@ -62,6 +69,38 @@ pub struct TradeTotals {
     pub pnl: f64,
     /// Commissions of closed trades.
     pub commission: f64,
+    /// Sum of the squares of profits and losses.
+    pub pnl_square_sum: f64,
+    /// Sum of `exit bar - entry bar`.
+    pub bars_held: u64,
+    /// Sum of maximum adverse excursions.
+    pub mae_sum: f64,
+    /// Sum of maximum favourable excursions.
+    pub mfe_sum: f64,
+    /// Largest maximum adverse excursion.
+    pub mae_max: f64,
+}
+
+/// What a container folded from its orders and fills.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Archive, Serialize, Deserialize)]
+#[rkyv(derive(Debug))]
+pub struct ExecutionTotals {
+    /// Fills.
+    pub fills: u64,
+    /// Orders that were rejected.
+    pub rejected: u64,
+    /// Orders that expired or were cancelled.
+    pub unfilled: u64,
+    /// Breaches of risk limits.
+    pub breaches: u64,
+    /// Sum of `|qty| * price / equity` of fills, with equity after the fill at its price.
+    pub turnover: f64,
+    /// Commissions of all fills.
+    pub commission: f64,
+    /// Sum of `qty * (price - reference price)` of all fills: slippage and spread.
+    pub slippage: f64,
+    /// Borrow fees.
+    pub borrow: f64,
 }
 
 /// The ledger of a container's tracer: attempted = retained + recycled + dropped.
@@ -104,6 +143,10 @@ pub struct ResultRecord {
     pub first_bar: u64,
     /// Events of the container, traced or not.
     pub events: u64,
+    /// Time of the first bar of the window.
+    pub first_ts_ns: i64,
+    /// Time of the last bar that the container saw.
+    pub last_ts_ns: i64,
     /// [`Status`] as its number.
     pub status: u32,
     /// Index of the symbol in the manifest.
@@ -114,13 +157,15 @@ pub struct ResultRecord {
     pub equity: EquityTotals,
     /// Folds over POSITION_CLOSE.
     pub trades: TradeTotals,
+    /// Folds over ORDER, FILL, PORTFOLIO_UPDATE, ACCRUAL and RISK_BREACH.
+    pub execution: ExecutionTotals,
     /// The tracer's ledger.
     pub ledger: Ledger,
 }
 
 impl ResultRecord {
     /// Size of the record on disk.
-    pub const BYTES: usize = 32 + 8 * PARAMETERS_MAX + 80 + 56 + 48;
+    pub const BYTES: usize = 48 + 8 * PARAMETERS_MAX + 104 + 96 + 64 + 48;
 
     /// Serialises into exactly [`ResultRecord::BYTES`] bytes.
     pub fn write(&self, into: &mut [u8]) {

@@ -27,7 +27,7 @@ pub const FRAME_HEADER_BYTES: usize = 40;
 /// Frames begin on multiples of this.
 pub const FRAME_ALIGN: usize = 16;
 /// Size of the largest frame.
-pub const FRAME_BYTES_MAX: usize = 96;
+pub const FRAME_BYTES_MAX: usize = 128;
 /// First bytes of a pool file.
 pub const POOL_MAGIC: [u8; 8] = *b"\x89ADP\r\n\x1a\n";
 /// Version of the layout.

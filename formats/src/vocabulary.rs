@@ -1,6 +1,8 @@
 //! The names behind the two small numbers of an event's stamp, by kind.
 
-use crate::event::{EventKind, ExitReason, OrderStatus, Reason, Side};
+use crate::event::{
+    EventKind, ExitReason, OrderStatus, OrderType, Reason, RiskRule, Side, TimeInForce,
+};
 
 /// A list of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,15 +15,24 @@ pub enum Vocabulary {
     Reason,
     /// [`ExitReason`].
     ExitReason,
+    /// [`RiskRule`].
+    RiskRule,
+    /// [`OrderType`], in the field `order_type`.
+    OrderType,
+    /// [`TimeInForce`], in the field `time_in_force`.
+    TimeInForce,
 }
 
 impl Vocabulary {
     /// Every list.
-    pub const ALL: [Vocabulary; 4] = [
+    pub const ALL: [Vocabulary; 7] = [
         Vocabulary::Side,
         Vocabulary::OrderStatus,
         Vocabulary::Reason,
         Vocabulary::ExitReason,
+        Vocabulary::RiskRule,
+        Vocabulary::OrderType,
+        Vocabulary::TimeInForce,
     ];
 
     /// What the list is called where a format is described.
@@ -31,6 +42,9 @@ impl Vocabulary {
             Vocabulary::OrderStatus => "order status",
             Vocabulary::Reason => "reason",
             Vocabulary::ExitReason => "exit reason",
+            Vocabulary::RiskRule => "risk rule",
+            Vocabulary::OrderType => "order type",
+            Vocabulary::TimeInForce => "time in force",
         }
     }
 
@@ -41,6 +55,9 @@ impl Vocabulary {
             Vocabulary::OrderStatus => OrderStatus::from_number(number).map(OrderStatus::name),
             Vocabulary::Reason => Reason::from_number(number).map(Reason::name),
             Vocabulary::ExitReason => ExitReason::from_number(number).map(ExitReason::name),
+            Vocabulary::RiskRule => RiskRule::from_number(number).map(RiskRule::name),
+            Vocabulary::OrderType => OrderType::from_number(number).map(OrderType::name),
+            Vocabulary::TimeInForce => TimeInForce::from_number(number).map(TimeInForce::name),
         }
     }
 }
@@ -50,6 +67,7 @@ pub const fn code_of(kind: EventKind) -> Option<(&'static str, Vocabulary)> {
     match kind {
         EventKind::Order => Some(("status", Vocabulary::OrderStatus)),
         EventKind::PositionClose => Some(("exit_reason", Vocabulary::ExitReason)),
+        EventKind::RiskBreach => Some(("rule", Vocabulary::RiskRule)),
         EventKind::Signal
         | EventKind::OrderRequest
         | EventKind::Fill
@@ -65,6 +83,7 @@ pub const fn detail_of(kind: EventKind) -> Option<(&'static str, Vocabulary)> {
         EventKind::Order | EventKind::RiskBreach | EventKind::Error => {
             Some(("reason", Vocabulary::Reason))
         }
+        EventKind::PositionUpdate => Some(("exit_reason", Vocabulary::ExitReason)),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use admf_formats::archive::{
 };
 use admf_formats::bars::{self, BarsHeader};
 use admf_formats::event::{EventKind, Stamp, SystemStart};
-use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+use admf_formats::result::{EquityTotals, ExecutionTotals, Ledger, ResultRecord, TradeTotals};
 use admf_formats::segment::{
     DESCRIPTOR_BYTES, Descriptor, FRAME_HEADER_BYTES, POOL_HEADER_BYTES, PoolHeader, commit_word,
     frame_bytes, write_frame,
@@ -288,6 +288,7 @@ fn record() -> (ResultRecord, Vec<(String, Vec<u8>)>) {
         next
     };
     let (index, first_bar, events) = (whole("index", 8), whole("first_bar", 8), whole("events", 8));
+    let (first_ts, last_ts) = (whole("first_ts_ns", 8), whole("last_ts_ns", 8));
     let (status, symbol) = (whole("status", 4) as u32, whole("symbol", 4) as u32);
     let mut real_fields = Vec::new();
     let mut last = 0.5;
@@ -308,6 +309,9 @@ fn record() -> (ResultRecord, Vec<(String, Vec<u8>)>) {
         peak: real("equity.peak"),
         drawdown_max: real("equity.drawdown_max"),
         units: real("equity.units"),
+        drawdowns: whole("equity.drawdowns", 8),
+        drawdown_sum: real("equity.drawdown_sum"),
+        drawdown_bars_max: whole("equity.drawdown_bars_max", 8),
     };
     let trades = TradeTotals {
         trades: whole("trades.trades", 8),
@@ -317,6 +321,21 @@ fn record() -> (ResultRecord, Vec<(String, Vec<u8>)>) {
         gross_loss: real("trades.gross_loss"),
         pnl: real("trades.pnl"),
         commission: real("trades.commission"),
+        pnl_square_sum: real("trades.pnl_square_sum"),
+        bars_held: whole("trades.bars_held", 8),
+        mae_sum: real("trades.mae_sum"),
+        mfe_sum: real("trades.mfe_sum"),
+        mae_max: real("trades.mae_max"),
+    };
+    let execution = ExecutionTotals {
+        fills: whole("execution.fills", 8),
+        rejected: whole("execution.rejected", 8),
+        unfilled: whole("execution.unfilled", 8),
+        breaches: whole("execution.breaches", 8),
+        turnover: real("execution.turnover"),
+        commission: real("execution.commission"),
+        slippage: real("execution.slippage"),
+        borrow: real("execution.borrow"),
     };
     let ledger = Ledger {
         attempted: whole("ledger.attempted", 8),
@@ -330,11 +349,14 @@ fn record() -> (ResultRecord, Vec<(String, Vec<u8>)>) {
         index,
         first_bar,
         events,
+        first_ts_ns: first_ts as i64,
+        last_ts_ns: last_ts as i64,
         status,
         symbol,
         parameters,
         equity,
         trades,
+        execution,
         ledger,
     };
     real_fields.retain(|(name, _)| name != "-");

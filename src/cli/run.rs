@@ -130,11 +130,14 @@ fn placeholder(parameters: [f64; admf_formats::units::PARAMETERS_MAX]) -> Result
         index: 0,
         first_bar: 0,
         events: 0,
+        first_ts_ns: 0,
+        last_ts_ns: 0,
         status: 0,
         symbol: 0,
         parameters,
         equity: Default::default(),
         trades: Default::default(),
+        execution: Default::default(),
         ledger: Default::default(),
     }
 }

@@ -14,7 +14,7 @@ pub use sink::{NoSink, Sink};
 
 use crate::execution::{ExecutionRules, Stops};
 use crate::market::BarBlock;
-use crate::metrics::{BlockFigures, EquityFold, EquityPath, TradeFold};
+use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
 use crate::portfolio::{Direction, PortfolioRules};
 use crate::segment::retention::TraceRules;
 use crate::strategy::{FEATURES_MAX, Masks, WORDS};
@@ -70,6 +70,10 @@ struct Position {
     entry_ts_ns: i64,
     entry_bar: u32,
     commission: f64,
+    slippage: f64,
+    /// Lowest low and highest high of the bars held so far, the entry price counted.
+    low: f64,
+    high: f64,
     stops: Option<Stops>,
     open_sequence: u64,
 }
@@ -105,6 +109,9 @@ pub struct Container {
     pending: Option<Pending>,
     equity: EquityFold,
     trades: TradeFold,
+    execution: ExecutionFold,
+    first_ts_ns: i64,
+    last_ts_ns: i64,
     /// Next bar of the block that equity was not folded for, absolute.
     folded: u64,
     sequence: u64,
@@ -135,6 +142,9 @@ impl Container {
             pending: None,
             equity: EquityFold::new(rules.equity_path(), rules.portfolio.initial_capital),
             trades: TradeFold::default(),
+            execution: ExecutionFold::default(),
+            first_ts_ns: 0,
+            last_ts_ns: 0,
             folded: span.first,
             sequence: 0,
             trade: 0,
@@ -162,6 +172,11 @@ impl Container {
         if first >= end || self.is_exhausted() {
             return;
         }
+        let ts_ns = |bar: u64| block.bars.ts_ns[(bar - start) as usize];
+        if first == self.span.first {
+            self.first_ts_ns = ts_ns(first);
+        }
+        self.last_ts_ns = ts_ns(end - 1);
         self.announce(rules, block, first, end, sink);
         self.run_bars(rules, masks, block, first, end, sink);
         if self.span.end == end {
@@ -365,6 +380,30 @@ impl Container {
             block.figures,
         );
         self.folded = bar;
+        if first < end && self.position.is_some() {
+            self.extend_reach(block, first, end);
+        }
+    }
+
+    /// The held position saw the bars from offset `first` up to but without `end`.
+    #[inline(always)]
+    fn extend_reach(&mut self, block: BlockView<'_>, first: usize, end: usize) {
+        let (lows, highs) = (&block.bars.low[..], &block.bars.high[..]);
+        let (low, high) = match self.equity.path() {
+            EquityPath::AllIn => block.figures.reach(first, end - 1, lows, highs),
+            EquityPath::PerBar => {
+                let lower = |a: f64, b: &f64| if *b < a { *b } else { a };
+                let higher = |a: f64, b: &f64| if *b > a { *b } else { a };
+                (
+                    lows[first..end].iter().fold(f64::INFINITY, lower),
+                    highs[first..end].iter().fold(f64::NEG_INFINITY, higher),
+                )
+            }
+        };
+        if let Some(position) = &mut self.position {
+            position.low = position.low.min(low);
+            position.high = position.high.max(high);
+        }
     }
 
     /// Tells an event of `bar` and gives its sequence number.
@@ -454,11 +493,14 @@ impl Container {
             index: self.index,
             first_bar: self.span.first,
             events: self.sequence,
+            first_ts_ns: self.first_ts_ns,
+            last_ts_ns: self.last_ts_ns,
             status: status as u32,
             symbol: u32::from(self.symbol),
             parameters: self.parameters,
             equity: self.equity.totals(),
             trades: *self.trades.totals(),
+            execution: *self.execution.totals(),
             ledger,
         }
     }

@@ -3,8 +3,8 @@
 use super::{BlockView, Container, ContainerRules, Pending, Position, Sink};
 use crate::execution::{FillAt, StopHit, Stops};
 use admf_formats::event::{
-    ExitReason, Fill, Order, OrderRequest, OrderStatus, PortfolioUpdate, PositionClose,
-    PositionOpen, Reason, Side, Signal,
+    ExitReason, Fill, Order, OrderRequest, OrderStatus, OrderType, PortfolioUpdate, PositionClose,
+    PositionOpen, Reason, Side, Signal, TimeInForce,
 };
 use admf_formats::units::F64_NULL;
 
@@ -18,8 +18,24 @@ struct Execution {
     bar: u32,
     /// First bar whose close sees the new position.
     booked: u64,
-    /// Sequence of the order; 0 where a stop or the end of the window executes without one.
+    /// Sequence of the order.
     order: u64,
+}
+
+/// An order that fills at the next price, or not at all.
+const fn market(qty: f64, exit: Option<ExitReason>) -> Order {
+    Order {
+        qty,
+        limit_price: F64_NULL,
+        stop_price: F64_NULL,
+        order_type: OrderType::Market as u32,
+        time_in_force: TimeInForce::GoodTillCancelled as u32,
+        valid_bars: 0,
+        exit_reason: match exit {
+            Some(reason) => reason as u32,
+            None => 0,
+        },
+    }
 }
 
 fn side(sign: f64) -> Side {
@@ -70,14 +86,10 @@ impl Container {
             &signal,
         );
         let request = OrderRequest { price, target };
-        let mut order = |this: &mut Container, trade: u32, sign: f64, qty: f64| {
+        let mut order = |this: &mut Container, trade: u32, sign: f64, qty: f64, exit| {
             let code = side(sign) as u8;
             let request = this.tell(sink, ts_ns, bar, trade, signal, (code, 0), &request);
-            let order = Order {
-                qty,
-                limit_price: F64_NULL,
-                stop_price: F64_NULL,
-            };
+            let order = market(qty, exit);
             this.tell(
                 sink,
                 ts_ns,
@@ -91,12 +103,13 @@ impl Container {
         let exit_order = if held == 0.0 {
             0
         } else {
-            order(self, self.trade, -held, -held)
+            let exit = Some(ExitReason::Signal);
+            order(self, self.trade, -held, -held, exit)
         };
         let entry_order = if target == 0.0 {
             0
         } else {
-            order(self, self.trade + 1, target, F64_NULL)
+            order(self, self.trade + 1, target, F64_NULL, None)
         };
         self.pending = Some(Pending {
             target,
@@ -179,6 +192,8 @@ impl Container {
             units_after: units,
         };
         let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(sign) as u8, 0));
+        self.execution.fill(&fill);
+        let slippage = units * (price - execution.reference_price);
         let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
         let open = PositionOpen {
             qty: units,
@@ -192,6 +207,9 @@ impl Container {
             entry_ts_ns: ts,
             entry_bar: bar,
             commission,
+            slippage,
+            low: price,
+            high: price,
             stops: Stops::set(&rules.execution, sign, pending.close),
             open_sequence,
         });
@@ -224,14 +242,20 @@ impl Container {
             units_after: 0.0,
         };
         let (ts, bar) = (execution.ts_ns, execution.bar);
-        let cause = if execution.order == 0 {
-            position.open_sequence
-        } else {
-            execution.order
-        };
-        let fill = self.tell(sink, ts, bar, trade, cause, (side(sign) as u8, 0), &fill);
+        self.execution.fill(&fill);
+        let slippage = position.slippage + fill.qty * (price - execution.reference_price);
+        let code = (side(sign) as u8, 0);
+        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
         self.update(execution, 0.0, price, trade, fill, sink);
         let commissions = position.commission + commission;
+        let (lowest, highest) = (position.low.min(price), position.high.max(price));
+        let (worst, best) = if sign < 0.0 {
+            (lowest, highest)
+        } else {
+            (highest, lowest)
+        };
+        // Both are moves from the entry price as fractions of it, never below zero.
+        let excursion = |to: f64| ((to - position.entry_price) / position.entry_price).abs();
         let close = PositionClose {
             entry_ts_ns: position.entry_ts_ns,
             entry_bar: position.entry_bar,
@@ -241,8 +265,12 @@ impl Container {
             exit_price: price,
             pnl: position.units * (price - position.entry_price) - commissions,
             commission: commissions,
+            slippage,
+            borrow: 0.0,
+            mae: excursion(worst),
+            mfe: excursion(best),
         };
-        self.trades.close(&close);
+        self.trades.close(bar, &close);
         self.tell(sink, ts, bar, trade, fill, (reason as u8, 0), &close);
     }
 
@@ -263,6 +291,7 @@ impl Container {
             cash: self.cash,
             equity: self.cash + units * price,
         };
+        self.execution.update(&update);
         let (ts, bar, code) = (
             execution.ts_ns,
             execution.booked as u32,
@@ -279,12 +308,9 @@ impl Container {
         reason: Reason,
         sink: &mut S,
     ) {
-        let order = Order {
-            qty: F64_NULL,
-            limit_price: F64_NULL,
-            stop_price: F64_NULL,
-        };
+        let order = market(F64_NULL, None);
         let (ts, bar, code) = (execution.ts_ns, execution.bar, (status as u8, reason as u8));
+        self.execution.order(status as u8);
         let trade = self.trade;
         self.tell(sink, ts, bar, trade, execution.order, code, &order);
         sink.end_trade(trade);
@@ -303,7 +329,8 @@ impl Container {
     ) -> Option<u64> {
         let position = self.position.as_ref()?;
         let stops = position.stops?;
-        let sign = position.units.signum();
+        let position_units = position.units;
+        let sign = position_units.signum();
         let bars = block.bars;
         for bar in from..until {
             let at = (bar - bars.first_bar) as usize;
@@ -314,18 +341,38 @@ impl Container {
                     StopHit::Profit => ExitReason::TakeProfit,
                 };
                 self.fold_to(block, bar);
+                let order = match hit {
+                    StopHit::Loss => Order {
+                        stop_price: stops.loss,
+                        order_type: OrderType::Stop as u32,
+                        ..market(-position_units, Some(reason))
+                    },
+                    StopHit::Profit => Order {
+                        limit_price: stops.profit,
+                        order_type: OrderType::Limit as u32,
+                        ..market(-position_units, Some(reason))
+                    },
+                };
+                let order = self.exit_order(&order, bars.ts_ns[at], bar as u32, sink);
                 let execution = Execution {
                     reference_price: price,
                     ts_ns: bars.ts_ns[at],
                     bar: bar as u32,
                     booked: bar,
-                    order: 0,
+                    order,
                 };
                 self.close_position(rules, execution, reason, sink);
                 return Some(bar);
             }
         }
         None
+    }
+
+    /// ORDER that no signal asked for: the position's own exit.
+    fn exit_order<S: Sink>(&mut self, order: &Order, ts_ns: i64, bar: u32, sink: &mut S) -> u64 {
+        let (trade, code) = (self.trade, (OrderStatus::Accepted as u8, 0));
+        let cause = self.position.as_ref().map_or(0, |held| held.open_sequence);
+        self.tell(sink, ts_ns, bar, trade, cause, code, order)
     }
 
     /// The last bar of the window: what is still pending expires, and the position is closed at
@@ -353,12 +400,10 @@ impl Container {
                     continue;
                 }
                 execution.order = order;
-                let order = Order {
-                    qty: F64_NULL,
-                    limit_price: F64_NULL,
-                    stop_price: F64_NULL,
-                };
+                let exit = (!opens).then_some(ExitReason::Signal);
+                let order = market(F64_NULL, exit);
                 let code = (OrderStatus::Expired as u8, Reason::WindowEnd as u8);
+                self.execution.order(code.0);
                 let trade = self.trade + u32::from(opens);
                 self.tell(
                     sink,
@@ -374,10 +419,15 @@ impl Container {
                 }
             }
         }
-        if rules.portfolio.close_at_end && self.position.is_some() {
+        let held = self.position.as_ref().map(|position| position.units);
+        if let (true, Some(units)) = (rules.portfolio.close_at_end, held) {
+            let reason = ExitReason::CloseAtEnd;
             self.fold_to(block, last);
-            execution.order = 0;
-            self.close_position(rules, execution, ExitReason::Finalize, sink);
+            // It is held through the whole of its last bar.
+            self.extend_reach(block, at, at + 1);
+            execution.order =
+                self.exit_order(&market(-units, Some(reason)), ts_ns, last as u32, sink);
+            self.close_position(rules, execution, reason, sink);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Figures of one block of closes that every span over it shares.
 //!
-//! Built once per block and tile: prefix sums of returns (a span's sum is one subtraction) and a
-//! disjoint sparse table of minimum, maximum and drawdown (a span's extremes are two look-ups).
+//! Built once per block and tile: prefix sums of returns (a span's sum is one subtraction), a
+//! disjoint sparse table of minimum, maximum and drawdown of the closes and of the lows and highs
+//! (a span's extremes are two look-ups), and for every close where it is reached again.
 
 use admf_formats::units::QUANTUM_BARS;
 
@@ -46,6 +47,51 @@ struct Runs {
     min: [f64; QUANTUM_BARS],
     max: [f64; QUANTUM_BARS],
     drawdown: [f64; QUANTUM_BARS],
+}
+
+/// Lowest low and highest high of one run per bar, as columns.
+#[derive(Clone, Debug)]
+struct Reaches {
+    low: [f64; QUANTUM_BARS],
+    high: [f64; QUANTUM_BARS],
+}
+
+impl Reaches {
+    const NONE: Reaches = Reaches {
+        low: [0.0; QUANTUM_BARS],
+        high: [0.0; QUANTUM_BARS],
+    };
+
+    #[inline(always)]
+    fn at(&self, bar: usize) -> (f64, f64) {
+        (self.low[bar], self.high[bar])
+    }
+
+    #[inline(always)]
+    fn copy(&mut self, from: &Reaches, first: usize, end: usize) {
+        self.low[first..end].copy_from_slice(&from.low[first..end]);
+        self.high[first..end].copy_from_slice(&from.high[first..end]);
+    }
+
+    /// Every run of `first..end` grows by a neighbour.
+    #[inline(always)]
+    fn join(&mut self, first: usize, end: usize, (low, high): (f64, f64)) {
+        for value in &mut self.low[first..end] {
+            *value = lesser(*value, low);
+        }
+        for value in &mut self.high[first..end] {
+            *value = greater(*value, high);
+        }
+    }
+}
+
+/// Where a close is reached again, and how deep closes fall before.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    /// Offset of the first later close that is not below; the number of bars where there is none.
+    at: usize,
+    /// Largest `1 - close / this close` in between; 0 where nothing lies between.
+    depth: f64,
 }
 
 impl Runs {
@@ -124,6 +170,10 @@ pub struct BlockFigures {
     /// beginning of that part to it; parts double from level to level.
     to_end: Box<Runs>,
     from_start: Box<Runs>,
+    reaches: Box<[Reaches; LEVELS]>,
+    reach_to_end: Box<Reaches>,
+    reach_from_start: Box<Reaches>,
+    recoveries: Box<[Recovery; QUANTUM_BARS]>,
 }
 
 impl BlockFigures {
@@ -134,21 +184,26 @@ impl BlockFigures {
             extents: Box::new([Runs::NONE; LEVELS]),
             to_end: Box::new(Runs::NONE),
             from_start: Box::new(Runs::NONE),
+            reaches: Box::new([Reaches::NONE; LEVELS]),
+            reach_to_end: Box::new(Reaches::NONE),
+            reach_from_start: Box::new(Reaches::NONE),
+            recoveries: Box::new([Recovery { at: 0, depth: 0.0 }; QUANTUM_BARS]),
         }
     }
 
     /// Bytes on the heap.
-    pub const BYTES: usize =
-        size_of::<[[f64; 3]; QUANTUM_BARS + 1]>() + (LEVELS + 2) * size_of::<Runs>();
+    pub const BYTES: usize = size_of::<[[f64; 3]; QUANTUM_BARS + 1]>()
+        + (LEVELS + 2) * (size_of::<Runs>() + size_of::<Reaches>())
+        + size_of::<[Recovery; QUANTUM_BARS]>();
 
-    /// Builds the figures of a block, which needs no other block.
-    pub fn build(&mut self, closes: &[f64]) {
-        self.build_from(closes, 0);
+    /// Builds the figures of a block, which needs no other block. All columns are equally long.
+    pub fn build(&mut self, lows: &[f64], highs: &[f64], closes: &[f64]) {
+        self.build_from(lows, highs, closes, 0);
     }
 
     /// Builds the figures for spans that begin at offset `from` or later. Sums begin there, so that
     /// not even their rounding depends on a bar before it.
-    pub fn build_from(&mut self, closes: &[f64], from: usize) {
+    pub fn build_from(&mut self, lows: &[f64], highs: &[f64], closes: &[f64], from: usize) {
         let mut sums = [0.0_f64; 3];
         // The first bar's return belongs to the block before; a span takes it by itself.
         let mut previous = closes[0];
@@ -168,6 +223,49 @@ impl BlockFigures {
             previous = close;
         }
         self.build_extents(closes);
+        self.build_reaches(lows, highs);
+        self.build_recoveries(closes);
+    }
+
+    fn build_reaches(&mut self, lows: &[f64], highs: &[f64]) {
+        let bars = lows.len();
+        for reach in [&mut *self.reach_to_end, &mut *self.reach_from_start] {
+            reach.low[..bars].copy_from_slice(lows);
+            reach.high[..bars].copy_from_slice(highs);
+        }
+        for (level, row) in self.reaches.iter_mut().enumerate() {
+            let half = 1_usize << level;
+            for first in (0..bars).step_by(2 * half) {
+                let middle = first + half;
+                if middle >= bars {
+                    break;
+                }
+                let end = (middle + half).min(bars);
+                row.copy(&self.reach_to_end, first, middle);
+                row.copy(&self.reach_from_start, middle, end);
+                let left = self.reach_to_end.at(first);
+                let right = self.reach_from_start.at(end - 1);
+                self.reach_to_end.join(first, middle, right);
+                self.reach_from_start.join(middle, end, left);
+            }
+        }
+    }
+
+    /// From the last bar back: what lies between a close and its recovery is a chain of recoveries.
+    fn build_recoveries(&mut self, closes: &[f64]) {
+        let bars = closes.len();
+        // Lowest close from a bar up to but without its recovery.
+        let mut lowest = [0.0; QUANTUM_BARS];
+        for (bar, &close) in closes.iter().enumerate().rev() {
+            let (mut at, mut low) = (bar + 1, close);
+            while at < bars && closes[at] < close {
+                low = lesser(low, lowest[at]);
+                at = self.recoveries[at].at;
+            }
+            lowest[bar] = low;
+            let depth = 1.0 - low / close;
+            self.recoveries[bar] = Recovery { at, depth };
+        }
     }
 
     /// Level L serves runs whose ends differ first in bit L: left of the middle it holds the run
@@ -205,6 +303,27 @@ impl BlockFigures {
         }
         let row = &self.extents[(first ^ last).ilog2() as usize];
         row.at(first).then(row.at(last))
+    }
+
+    /// Lowest low and highest high of the bars from offset `first` to `last`, both counted.
+    #[inline(always)]
+    pub fn reach(&self, first: usize, last: usize, lows: &[f64], highs: &[f64]) -> (f64, f64) {
+        if first == last {
+            return (lows[first], highs[first]);
+        }
+        let row = &self.reaches[(first ^ last).ilog2() as usize];
+        (
+            lesser(row.low[first], row.low[last]),
+            greater(row.high[first], row.high[last]),
+        )
+    }
+
+    /// The first bar after `bar` whose close is not below its own (the number of bars of the block
+    /// where there is none), and the largest `1 - close / own close` in between.
+    #[inline(always)]
+    pub fn recovery(&self, bar: usize) -> (usize, f64) {
+        let recovery = self.recoveries[bar];
+        (recovery.at, recovery.depth)
     }
 
     /// Sum of returns, of their squares and of the squares of the negative ones, for the bars from
@@ -246,10 +365,20 @@ mod tests {
             ends in (0.0..1.0_f64, 0.0..1.0_f64),
         ) {
             let mut figures = BlockFigures::new();
-            figures.build(&closes);
+            let lows: Vec<f64> = closes.iter().map(|close| close * 0.99).collect();
+            let highs: Vec<f64> = closes.iter().rev().map(|close| close * 1.01).collect();
+            figures.build(&lows, &highs, &closes);
             let at = |part: f64| (part * closes.len() as f64) as usize;
             let (first, last) = (at(ends.0).min(at(ends.1)), at(ends.0).max(at(ends.1)));
             prop_assert_eq!(figures.extent(first, last, &closes), brute(&closes[first..=last]));
+            let low = lows[first..=last].iter().copied().fold(f64::INFINITY, f64::min);
+            let high = highs[first..=last].iter().copied().fold(0.0, f64::max);
+            prop_assert_eq!(figures.reach(first, last, &lows, &highs), (low, high));
+            let recovered = (first + 1..closes.len()).find(|later| closes[*later] >= closes[first]);
+            let recovered = recovered.unwrap_or(closes.len());
+            let between = &closes[first + 1..recovered];
+            let depth = between.iter().map(|close| 1.0 - close / closes[first]).fold(0.0, f64::max);
+            prop_assert_eq!(figures.recovery(first), (recovered, depth));
         }
     }
 }

@@ -1,11 +1,31 @@
 //! Recomputing a container's totals from its trace and the bars.
 
-use super::{BlockFigures, EquityFold, EquityPath, TradeFold};
+use super::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
 use crate::Result;
 use crate::market::{BarBlock, BarsFile};
 use admf_formats::event::{AnyPayload, Stamp};
-use admf_formats::result::{EquityTotals, TradeTotals};
+use admf_formats::result::{EquityTotals, ExecutionTotals, ResultRecord, TradeTotals};
 use admf_formats::units::QUANTUM_BARS;
+
+/// Every total of a container.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Totals {
+    /// Of PORTFOLIO_UPDATE spans.
+    pub equity: EquityTotals,
+    /// Of POSITION_CLOSE.
+    pub trades: TradeTotals,
+    /// Of orders, fills and fees.
+    pub execution: ExecutionTotals,
+}
+
+impl Totals {
+    /// Puts them into a record in place of its own.
+    pub fn put_into(self, record: &mut ResultRecord) {
+        record.equity = self.equity;
+        record.trades = self.trades;
+        record.execution = self.execution;
+    }
+}
 
 /// Folds a fully kept trace, event by event, in the memory of one block.
 pub struct Recomputation<'a> {
@@ -16,6 +36,7 @@ pub struct Recomputation<'a> {
     trades: TradeFold,
     /// First bar of the window.
     first: u64,
+    execution: ExecutionFold,
     /// Next bar to fold.
     next: u64,
     end: u64,
@@ -37,6 +58,7 @@ impl<'a> Recomputation<'a> {
             equity: EquityFold::new(path, capital),
             trades: TradeFold::default(),
             first,
+            execution: ExecutionFold::default(),
             next: first,
             end,
         };
@@ -47,9 +69,14 @@ impl<'a> Recomputation<'a> {
     fn load(&mut self, bar: u64) -> Result<()> {
         self.bars
             .read_quantum(bar / QUANTUM_BARS as u64, &mut self.block)?;
+        let bars = self.block.bars;
         let from = self.first.saturating_sub(self.block.first_bar) as usize;
-        self.figures
-            .build_from(&self.block.close[..self.block.bars], from);
+        self.figures.build_from(
+            &self.block.low[..bars],
+            &self.block.high[..bars],
+            &self.block.close[..bars],
+            from,
+        );
         Ok(())
     }
 
@@ -80,16 +107,25 @@ impl<'a> Recomputation<'a> {
             AnyPayload::PortfolioUpdate(update) => {
                 self.fold_to(u64::from(stamp.bar).min(self.end))?;
                 self.equity.change(update.units, update.cash);
+                self.execution.update(update);
             }
-            AnyPayload::PositionClose(close) => self.trades.close(close),
+            AnyPayload::PositionClose(close) => self.trades.close(stamp.bar, close),
+            AnyPayload::Fill(fill) => self.execution.fill(fill),
+            AnyPayload::Order(_) => self.execution.order(stamp.code),
+            AnyPayload::Accrual(accrual) => self.execution.accrual(accrual),
+            AnyPayload::RiskBreach(_) => self.execution.breach(),
             _ => {}
         }
         Ok(())
     }
 
     /// The totals at the end of the window.
-    pub fn finish(mut self) -> Result<(EquityTotals, TradeTotals)> {
+    pub fn finish(mut self) -> Result<Totals> {
         self.fold_to(self.end)?;
-        Ok((self.equity.totals(), *self.trades.totals()))
+        Ok(Totals {
+            equity: self.equity.totals(),
+            trades: *self.trades.totals(),
+            execution: *self.execution.totals(),
+        })
     }
 }

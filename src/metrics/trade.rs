@@ -8,13 +8,18 @@ use admf_formats::result::TradeTotals;
 pub struct TradeFold(TradeTotals);
 
 impl TradeFold {
-    /// One more closed trade.
+    /// One more closed trade, closed in `exit_bar`.
     #[inline]
-    pub fn close(&mut self, trade: &PositionClose) {
+    pub fn close(&mut self, exit_bar: u32, trade: &PositionClose) {
         let totals = &mut self.0;
         totals.trades += 1;
         totals.pnl += trade.pnl;
         totals.commission += trade.commission;
+        totals.pnl_square_sum += trade.pnl * trade.pnl;
+        totals.bars_held += u64::from(exit_bar - trade.entry_bar);
+        totals.mae_sum += trade.mae;
+        totals.mfe_sum += trade.mfe;
+        totals.mae_max = totals.mae_max.max(trade.mae);
         if trade.pnl > 0.0 {
             totals.winning += 1;
             totals.gross_profit += trade.pnl;

@@ -211,10 +211,14 @@ fn finalize(rules: &ContainerRules, recorder: &mut Recorder, opens: &[f64], equi
         exit_price: price,
         pnl: open.qty * (price - open.price) - commission,
         commission,
+        slippage: 0.0,
+        borrow: 0.0,
+        mae: 0.0,
+        mfe: 0.0,
     };
     let stamp = Stamp {
         bar: last as u32,
-        code: ExitReason::Finalize as u8,
+        code: ExitReason::CloseAtEnd as u8,
         ..stamp
     };
     recorder.trades.push((stamp, close));

@@ -33,8 +33,14 @@ impl Recorder {
             .collect()
     }
 
+    /// The exit reason in the words of a case.
     pub(super) fn reason(stamp: &Stamp) -> &'static str {
-        ExitReason::from_number(stamp.code).map_or("unknown", ExitReason::name)
+        match ExitReason::from_number(stamp.code) {
+            Some(ExitReason::StopLoss) => "sl",
+            Some(ExitReason::TakeProfit) => "tp",
+            Some(ExitReason::CloseAtEnd) => "finalize",
+            other => other.map_or("unknown", ExitReason::name),
+        }
     }
 }
 
@@ -49,8 +55,8 @@ impl Sink for Recorder {
     fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
         // Through the bytes, as a reader of the trace would see it.
         #[repr(align(16))]
-        struct Bytes([u8; 64]);
-        let mut bytes = Bytes([0; 64]);
+        struct Bytes([u8; 128]);
+        let mut bytes = Bytes([0; 128]);
         payload.write(&mut bytes.0[..P::BYTES]);
         match AnyPayload::read(P::KIND, &bytes.0[..P::BYTES]) {
             Ok(AnyPayload::PositionClose(close)) => {

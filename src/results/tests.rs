@@ -1,6 +1,6 @@
 use super::*;
 use admf_formats::report::{Metrics, ReportContext, ReportSymbol};
-use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+use admf_formats::result::{EquityTotals, ExecutionTotals, Ledger, ResultRecord, TradeTotals};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -182,6 +182,8 @@ fn record(index: u64, completed: bool, trades: u64, pnl: f64) -> ResultRecord {
         index,
         first_bar: 0,
         events: 0,
+        first_ts_ns: 0,
+        last_ts_ns: 0,
         status: if completed { 1 } else { 2 },
         symbol: 0,
         parameters: [index as f64; 8],
@@ -201,6 +203,7 @@ fn record(index: u64, completed: bool, trades: u64, pnl: f64) -> ResultRecord {
             pnl,
             ..TradeTotals::default()
         },
+        execution: ExecutionTotals::default(),
         ledger: Ledger::default(),
     }
 }

@@ -68,6 +68,10 @@ const CLOSE: PositionClose = PositionClose {
     exit_price: 2.0,
     pnl: 1.0,
     commission: 0.0,
+    slippage: 0.0,
+    borrow: 0.0,
+    mae: 0.0,
+    mfe: 0.0,
 };
 
 fn sequences(frames: &[u8]) -> Vec<u64> {
@@ -208,7 +212,7 @@ fn a_ring_at_its_cap_degrades_with_an_exact_count_or_refuses() {
 #[test]
 fn nothing_is_lost_behind_a_slow_disk() {
     use admf_formats::archive::ChunkKind;
-    use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+    use admf_formats::result::{EquityTotals, ExecutionTotals, Ledger, ResultRecord, TradeTotals};
     let folder = tempfile::tempdir().expect("a temporary folder");
     let options = ArchiveOptions {
         workers: 1,
@@ -245,11 +249,14 @@ fn nothing_is_lost_behind_a_slow_disk() {
         index: 5000,
         first_bar: 0,
         events: 2000,
+        first_ts_ns: 0,
+        last_ts_ns: 0,
         status: 1,
         symbol: 0,
         parameters: [0.0; 8],
         equity: EquityTotals::default(),
         trades: TradeTotals::default(),
+        execution: ExecutionTotals::default(),
         ledger,
     };
     batch.push(record, Some("why".to_owned()));

@@ -8,12 +8,12 @@ use super::phase::{RunSettings, Symbol};
 use super::{Phase, Piece};
 use crate::container::{Sink, Span};
 use crate::market::{BarBlock, BarsFile};
-use crate::metrics::TradeFold;
+use crate::metrics::{ExecutionFold, TradeFold};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::{Error, Result};
 use admf_formats::event::{AnyPayload, EventKind, Payload, Stamp};
 use admf_formats::report::{CurveReport, curve_metrics};
-use admf_formats::result::{EquityTotals, TradeTotals};
+use admf_formats::result::{EquityTotals, ExecutionTotals, TradeTotals};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS, rfc3339};
 use std::io::Write;
 
@@ -22,6 +22,10 @@ use std::io::Write;
 struct Fold {
     totals: EquityTotals,
     trades: TradeTotals,
+    execution: ExecutionTotals,
+    /// Closes since the peak, all below it, and the deepest of them.
+    below: u64,
+    depth: f64,
     /// Equity where the segment began, over what the segment counts in.
     scale: f64,
     first_ts: Option<i64>,
@@ -38,6 +42,9 @@ impl Fold {
                 ..EquityTotals::default()
             },
             trades: TradeTotals::default(),
+            execution: ExecutionTotals::default(),
+            below: 0,
+            depth: 0.0,
             scale: 1.0,
             first_ts: None,
             last_ts: None,
@@ -70,8 +77,16 @@ impl Fold {
         totals.return_square_sum += change * change;
         totals.downside_square_sum += down * down;
         totals.last = equity;
-        totals.peak = totals.peak.max(equity);
-        totals.drawdown_max = totals.drawdown_max.max(1.0 - equity / totals.peak);
+        if equity >= totals.peak {
+            *totals = closed_run(totals, self.below, self.depth);
+            totals.peak = equity;
+            (self.below, self.depth) = (0, 0.0);
+        } else {
+            let depth = 1.0 - equity / totals.peak;
+            self.below += 1;
+            self.depth = self.depth.max(depth);
+            totals.drawdown_max = totals.drawdown_max.max(depth);
+        }
         self.first_ts.get_or_insert(ts_ns);
         self.last_ts = Some(ts_ns);
         equity
@@ -87,6 +102,24 @@ impl Fold {
         trades.gross_loss += own.gross_loss * self.scale;
         trades.pnl += own.pnl * self.scale;
         trades.commission += own.commission * self.scale;
+        trades.pnl_square_sum += own.pnl_square_sum * self.scale * self.scale;
+        trades.bars_held += own.bars_held;
+        trades.mae_sum += own.mae_sum;
+        trades.mfe_sum += own.mfe_sum;
+        trades.mae_max = trades.mae_max.max(own.mae_max);
+    }
+
+    /// Adds what the segment's own orders came to, in the curve's money.
+    fn add_execution(&mut self, own: &ExecutionTotals) {
+        let execution = &mut self.execution;
+        execution.fills += own.fills;
+        execution.rejected += own.rejected;
+        execution.unfilled += own.unfilled;
+        execution.breaches += own.breaches;
+        execution.turnover += own.turnover;
+        execution.commission += own.commission * self.scale;
+        execution.slippage += own.slippage * self.scale;
+        execution.borrow += own.borrow * self.scale;
     }
 
     fn report(&self, bars_per_year: f64) -> CurveReport {
@@ -94,8 +127,24 @@ impl Fold {
             bars: self.totals.bars,
             first: self.first_ts.and_then(rfc3339),
             last: self.last_ts.and_then(rfc3339),
-            metrics: curve_metrics(self.totals, self.trades, bars_per_year),
+            metrics: curve_metrics(
+                closed_run(&self.totals, self.below, self.depth),
+                self.trades,
+                self.execution,
+                [self.first_ts, self.last_ts].map(Option::unwrap_or_default),
+                bars_per_year,
+            ),
         }
+    }
+}
+
+/// The totals with one more run of closes below the peak, if there is one.
+fn closed_run(totals: &EquityTotals, below: u64, depth: f64) -> EquityTotals {
+    EquityTotals {
+        drawdowns: totals.drawdowns + u64::from(below > 0),
+        drawdown_sum: totals.drawdown_sum + depth,
+        drawdown_bars_max: totals.drawdown_bars_max.max(below),
+        ..*totals
     }
 }
 
@@ -158,6 +207,7 @@ impl<W: Write> Curve<W> {
             strategy: &mut self.strategy,
             benchmark: &mut self.benchmark,
             trades: TradeFold::default(),
+            execution: ExecutionFold::default(),
             window,
             out: &mut self.out,
             error: None,
@@ -180,8 +230,9 @@ impl<W: Write> Curve<W> {
             }
         }
         teller.tell_to(span.end)?;
-        let trades = *teller.trades.totals();
+        let (trades, execution) = (*teller.trades.totals(), *teller.execution.totals());
         self.strategy.add_trades(&trades);
+        self.strategy.add_execution(&execution);
         Ok(())
     }
 
@@ -216,6 +267,7 @@ struct Teller<'a, W: Write> {
     strategy: &'a mut Fold,
     benchmark: &'a mut Fold,
     trades: TradeFold,
+    execution: ExecutionFold,
     window: &'a str,
     out: &'a mut W,
     error: Option<Error>,
@@ -247,23 +299,37 @@ impl<W: Write> Teller<'_, W> {
 
 impl<W: Write> Sink for Teller<'_, W> {
     fn wants(&self, kind: EventKind) -> bool {
-        matches!(kind, EventKind::PositionClose | EventKind::PortfolioUpdate)
+        use EventKind as Kind;
+        matches!(
+            kind,
+            Kind::PositionClose
+                | Kind::PortfolioUpdate
+                | Kind::Order
+                | Kind::Fill
+                | Kind::Accrual
+                | Kind::RiskBreach
+        )
     }
 
     fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
         // Through the bytes, as a reader of the trace would see it.
         #[repr(align(16))]
-        struct Bytes([u8; 64]);
-        let mut bytes = Bytes([0; 64]);
+        struct Bytes([u8; 128]);
+        let mut bytes = Bytes([0; 128]);
         payload.write(&mut bytes.0[..P::BYTES]);
         match AnyPayload::read(P::KIND, &bytes.0[..P::BYTES]) {
-            Ok(AnyPayload::PositionClose(close)) => self.trades.close(&close),
+            Ok(AnyPayload::PositionClose(close)) => self.trades.close(stamp.bar, &close),
+            Ok(AnyPayload::Order(_)) => self.execution.order(stamp.code),
+            Ok(AnyPayload::Fill(fill)) => self.execution.fill(&fill),
+            Ok(AnyPayload::Accrual(accrual)) => self.execution.accrual(&accrual),
+            Ok(AnyPayload::RiskBreach(_)) => self.execution.breach(),
             Ok(AnyPayload::PortfolioUpdate(update)) => {
                 let until = u64::from(stamp.bar).min(self.end);
                 if let Err(error) = self.tell_to(until) {
                     self.error.get_or_insert(error);
                 }
                 (self.units, self.cash) = (update.units, update.cash);
+                self.execution.update(&update);
             }
             other => unreachable!("only wanted kinds arrive: {other:?}"),
         }

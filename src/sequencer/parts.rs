@@ -11,7 +11,9 @@ use crate::segment::{ArchiveReader, scan_records};
 use crate::{Error, Result};
 use admf_formats::archive::{CONTAINERS_PER_ARCHIVE, file_name};
 use admf_formats::report::SymbolWindow;
-use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
+use admf_formats::result::{
+    EquityTotals, ExecutionTotals, Ledger, ResultRecord, Status, TradeTotals,
+};
 use std::path::{Path, PathBuf};
 
 /// Folder of a part, from 0.
@@ -98,7 +100,10 @@ fn join(first: &ResultRecord, second: &ResultRecord) -> ResultRecord {
     let scale = a.last / b.initial;
     let (x, y) = (&first.trades, &second.trades);
     let (l, m) = (&first.ledger, &second.ledger);
+    let (e, f) = (&first.execution, &second.execution);
     ResultRecord {
+        // The time between the pieces is not part of the years that growth is spread over.
+        last_ts_ns: first.last_ts_ns + (second.last_ts_ns - second.first_ts_ns),
         events: first.events + second.events,
         status: if is_completed {
             Status::Completed as u32
@@ -116,6 +121,9 @@ fn join(first: &ResultRecord, second: &ResultRecord) -> ResultRecord {
             peak: a.peak.max(b.peak * scale),
             drawdown_max: a.drawdown_max.max(b.drawdown_max),
             units: b.units,
+            drawdowns: a.drawdowns + b.drawdowns,
+            drawdown_sum: a.drawdown_sum + b.drawdown_sum,
+            drawdown_bars_max: a.drawdown_bars_max.max(b.drawdown_bars_max),
         },
         trades: TradeTotals {
             trades: x.trades + y.trades,
@@ -125,6 +133,21 @@ fn join(first: &ResultRecord, second: &ResultRecord) -> ResultRecord {
             gross_loss: x.gross_loss + y.gross_loss * scale,
             pnl: x.pnl + y.pnl * scale,
             commission: x.commission + y.commission * scale,
+            pnl_square_sum: x.pnl_square_sum + y.pnl_square_sum * scale * scale,
+            bars_held: x.bars_held + y.bars_held,
+            mae_sum: x.mae_sum + y.mae_sum,
+            mfe_sum: x.mfe_sum + y.mfe_sum,
+            mae_max: x.mae_max.max(y.mae_max),
+        },
+        execution: ExecutionTotals {
+            fills: e.fills + f.fills,
+            rejected: e.rejected + f.rejected,
+            unfilled: e.unfilled + f.unfilled,
+            breaches: e.breaches + f.breaches,
+            turnover: e.turnover + f.turnover,
+            commission: e.commission + f.commission * scale,
+            slippage: e.slippage + f.slippage * scale,
+            borrow: e.borrow + f.borrow * scale,
         },
         ledger: Ledger {
             attempted: l.attempted + m.attempted,

@@ -7,7 +7,9 @@ use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
 use admf_formats::event::{EventKind, EventSet, Payload, Reason, Stamp};
-use admf_formats::result::{EquityTotals, Ledger, ResultRecord, Status, TradeTotals};
+use admf_formats::result::{
+    EquityTotals, ExecutionTotals, Ledger, ResultRecord, Status, TradeTotals,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The tracers of a tile.
@@ -331,6 +333,8 @@ fn failed_record(set: &ParameterSet, job: &Job<'_>) -> ResultRecord {
         index: set.index,
         first_bar: job.span.first,
         events: 0,
+        first_ts_ns: 0,
+        last_ts_ns: 0,
         status: Status::Failed as u32,
         symbol: u32::from(job.symbol),
         parameters: set.values,
@@ -341,6 +345,7 @@ fn failed_record(set: &ParameterSet, job: &Job<'_>) -> ResultRecord {
             ..EquityTotals::default()
         },
         trades: TradeTotals::default(),
+        execution: ExecutionTotals::default(),
         ledger: Ledger::default(),
     }
 }

@@ -19,28 +19,32 @@ POOL_MAGIC = bytes.fromhex("894144500D0A1A0A")
 ARCHIVE_MAGIC = bytes.fromhex("894144410D0A1A0A")
 VERSION = 1
 CONTAINERS_PER_ARCHIVE = 4096
-RESULT_BYTES = 280
+RESULT_BYTES = 424
 SLOT_BYTES = RESULT_BYTES + 56
 CHUNK_PAYLOAD_MAX = 1 << 20
 TRACE = 1
 
 SIDE = {0: "flat", 1: "long", 2: "short"}
-ORDER_STATUS = {1: "accepted", 2: "rejected", 3: "expired"}
+ORDER_STATUS = {1: "accepted", 2: "rejected", 3: "expired", 4: "cancelled", 5: "triggered"}
 REASON = {
     0: "none", 1: "insufficient_cash", 2: "zero_quantity", 3: "window_end",
     4: "equity_exhausted", 5: "panic", 6: "time_in_force", 7: "risk_limit",
+    8: "superseded", 9: "size_unknown",
 }
 EXIT_REASON = {
-    1: "signal", 2: "sl", 3: "tp", 4: "trailing_stop", 5: "time_stop", 6: "end_of_day",
-    7: "finalize", 8: "risk",
+    1: "signal", 2: "stop_loss", 3: "take_profit", 4: "trailing_stop", 5: "time_stop",
+    6: "end_of_day", 7: "close_at_end", 8: "risk",
 }
+RISK_RULE = {1: "position", 2: "exposure", 3: "drawdown", 4: "daily_loss", 5: "cash"}
 # Kind: (key, names) of the frame's code and of its detail; kinds without an entry have neither.
 CODE = {
     "SIGNAL": ("side", SIDE), "ORDER_REQUEST": ("side", SIDE), "FILL": ("side", SIDE),
     "POSITION_OPEN": ("side", SIDE), "POSITION_UPDATE": ("side", SIDE),
     "ORDER": ("status", ORDER_STATUS), "POSITION_CLOSE": ("exit_reason", EXIT_REASON),
+    "RISK_BREACH": ("rule", RISK_RULE),
 }
-DETAIL = {"ORDER": ("reason", REASON), "RISK_BREACH": ("reason", REASON), "ERROR": ("reason", REASON)}
+DETAIL = {"ORDER": ("reason", REASON), "RISK_BREACH": ("reason", REASON), "ERROR": ("reason", REASON),
+          "POSITION_UPDATE": ("exit_reason", EXIT_REASON)}
 FIELD = {"f64": ("<d", 8), "i64": ("<q", 8), "u64": ("<Q", 8), "u32": ("<I", 4)}
 
 

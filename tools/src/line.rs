@@ -44,8 +44,8 @@ fn payload(kind: EventKind, frame: &Frame) -> Value {
     }
     // Fields by name, read from the payload's own bytes.
     #[repr(align(16))]
-    struct Bytes([u8; 64]);
-    let mut bytes = Bytes([0; 64]);
+    struct Bytes([u8; 128]);
+    let mut bytes = Bytes([0; 128]);
     write(&frame.payload, &mut bytes.0);
     let mut at = 0;
     for (name, field) in kind.payload_fields() {
@@ -70,7 +70,7 @@ fn payload(kind: EventKind, frame: &Frame) -> Value {
     Value::Object(map)
 }
 
-fn write(payload: &AnyPayload, into: &mut [u8; 64]) {
+fn write(payload: &AnyPayload, into: &mut [u8; 128]) {
     macro_rules! each {
         ($($kind:ident),+) => {
             match payload { $(AnyPayload::$kind(p) => p.write(&mut into[..EventKind::$kind.payload_bytes()])),+ }
@@ -92,6 +92,7 @@ fn write(payload: &AnyPayload, into: &mut [u8; 64]) {
         RiskBreach,
         Error,
         SystemStart,
-        SystemStop
+        SystemStop,
+        Accrual
     );
 }

@@ -89,6 +89,6 @@ fn recomputed(
     archive.frames(slot, ChunkKind::Trace, |frame| {
         folds.event(&frame.stamp, &frame.payload)
     })?;
-    (record.equity, record.trades) = folds.finish()?;
+    folds.finish()?.put_into(&mut record);
     Ok(record)
 }

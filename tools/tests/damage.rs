@@ -123,7 +123,7 @@ fn samples() -> Samples {
     samples::second_half(other.path(), &manifest, 200.0);
     let foreign = std::fs::read(other.path().join("archive_00000.admf")).expect("readable");
     let content = Content::of(&whole);
-    assert_eq!((content.slots.len(), content.frames.len()), (4, 33));
+    assert_eq!((content.slots.len(), content.frames.len()), (4, 34));
     assert_eq!(verified(&whole).1.losses, 0, "{:?}", verified(&whole).0);
     assert_eq!(verified(&stale).1.losses, 0);
     Samples {

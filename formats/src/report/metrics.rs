@@ -59,7 +59,7 @@ pub struct Metrics {
     pub gross_profit: f64,
     /// Sum of losses of closed trades, as a positive number.
     pub gross_loss: f64,
-    /// Commissions of closed trades.
+    /// Commissions of all fills.
     pub commission_paid: f64,
     /// Bars at whose close units were held / bars. Null without a bar.
     pub exposure: Option<f64>,
@@ -71,12 +71,68 @@ pub struct Metrics {
     pub open_positions: u64,
     /// Bars per year that annualised figures are made with.
     pub bars_per_year: f64,
+    /// `(1 + total_return) ^ (1 / years) - 1`, by the calendar. Null as `annual_return`.
+    ///
+    /// Source: backtesting.py `CAGR [%]`.
+    pub cagr: Option<f64>,
+    /// Years of 365.25 days from the first to the last bar.
+    pub years: f64,
+    /// Sample standard deviation (n - 1) of per-bar returns, times the square root of bars per
+    /// year. Null below two returns and where it is not positive.
+    ///
+    /// Source: empyrical `annual_volatility`.
+    pub volatility: Option<f64>,
+    /// Square root of the number of trades, times mean / sample standard deviation (n - 1) of
+    /// their profit or loss. Null below two trades and where the deviation is not positive.
+    ///
+    /// Source: Van Tharp's System Quality Number, without his cap at 100 trades.
+    pub sqn: Option<f64>,
+    /// `total_pnl / total_trades`, in money. Null without a trade.
+    pub expectancy: Option<f64>,
+    /// Mean of the deepest points of all runs of closes below the peak before them; the last run
+    /// is counted where it has not ended. Null without one.
+    ///
+    /// Source: backtesting.py `Avg. Drawdown [%]`, with the sign turned.
+    pub avg_drawdown: Option<f64>,
+    /// Closes of the longest run below the peak.
+    pub longest_drawdown_bars: u64,
+    /// Mean of `exit bar - entry bar`. Null without a trade.
+    pub avg_bars_held: Option<f64>,
+    /// Sum over all fills of value / equity, per year: times bars per year / bars. Null without a
+    /// bar.
+    ///
+    /// Source: pyfolio `get_turnover`, of the portfolio's value.
+    pub turnover: Option<f64>,
+    /// Commissions, slippage, spread and borrow fees of all fills.
+    pub costs_paid: f64,
+    /// Slippage and spread of all fills: what prices were worse than their reference.
+    pub slippage_paid: f64,
+    /// Borrow fees.
+    pub borrow_paid: f64,
+    /// Mean of the maximum adverse excursions of closed trades, as fractions of their entry
+    /// prices. Null without a trade.
+    ///
+    /// Source: Sweeney, Maximum Adverse Excursion.
+    pub avg_mae: Option<f64>,
+    /// Mean of the maximum favourable excursions, likewise.
+    pub avg_mfe: Option<f64>,
+    /// Largest maximum adverse excursion.
+    pub max_mae: f64,
+    /// Rejected orders.
+    pub rejected_orders: u64,
+    /// Orders that expired or were cancelled.
+    pub unfilled_orders: u64,
+    /// Breaches of risk limits.
+    pub risk_breaches: u64,
 }
+
+/// Nanoseconds of a year of 365.25 days.
+const YEAR_NS: f64 = 365.25 * 86_400e9;
 
 impl Metrics {
     /// Names that [`Metrics::get`] knows, in the order of the fields: what an objective, a
     /// constraint on results and the statistics of a phase may name.
-    pub const OBJECTIVES: [&str; 21] = [
+    pub const OBJECTIVES: [&str; 39] = [
         "sharpe_ratio",
         "sortino_ratio",
         "calmar_ratio",
@@ -98,10 +154,28 @@ impl Metrics {
         "peak_value",
         "open_positions",
         "bars_per_year",
+        "cagr",
+        "years",
+        "volatility",
+        "sqn",
+        "expectancy",
+        "avg_drawdown",
+        "longest_drawdown_bars",
+        "avg_bars_held",
+        "turnover",
+        "costs_paid",
+        "slippage_paid",
+        "borrow_paid",
+        "avg_mae",
+        "avg_mfe",
+        "max_mae",
+        "rejected_orders",
+        "unfilled_orders",
+        "risk_breaches",
     ];
 
     /// Metrics of which less is better, or neither: an objective says itself which way it goes.
-    pub const NOT_LARGER_IS_BETTER: [&str; 8] = [
+    pub const NOT_LARGER_IS_BETTER: [&str; 22] = [
         "max_drawdown",
         "current_drawdown",
         "losing_trades",
@@ -110,18 +184,37 @@ impl Metrics {
         "exposure",
         "open_positions",
         "bars_per_year",
+        "years",
+        "volatility",
+        "avg_drawdown",
+        "longest_drawdown_bars",
+        "avg_bars_held",
+        "turnover",
+        "costs_paid",
+        "slippage_paid",
+        "borrow_paid",
+        "avg_mae",
+        "max_mae",
+        "rejected_orders",
+        "unfilled_orders",
+        "risk_breaches",
     ];
 
     /// The metrics of a record.
     ///
     /// A window of `bars` closes has `bars - 1` returns.
     pub fn of(record: &ResultRecord, bars_per_year: f64) -> Metrics {
-        let (equity, trades) = (&record.equity, &record.trades);
+        let (equity, trades, execution) = (&record.equity, &record.trades, &record.execution);
         let returns = equity.bars.saturating_sub(1) as f64;
         let per_year = bars_per_year.sqrt();
         let mean = equity.return_sum / returns;
         let total_return = ratio(equity.last, equity.initial).map(|growth| growth - 1.0);
-        let annual_return = total_return.and_then(|total| annual(total, bars_per_year, returns));
+        let annual_return = total_return
+            .filter(|_| returns >= 1.0)
+            .and_then(|total| annual(total, bars_per_year / returns));
+        let years = (record.last_ts_ns - record.first_ts_ns) as f64 / YEAR_NS;
+        let count = trades.trades as f64;
+        let pnl = trades.pnl / count;
         Metrics {
             sharpe_ratio: deviation(returns, mean, equity.return_square_sum)
                 .and_then(|deviation| finite(mean / deviation * per_year)),
@@ -141,12 +234,34 @@ impl Metrics {
             total_pnl: trades.pnl,
             gross_profit: trades.gross_profit,
             gross_loss: trades.gross_loss,
-            commission_paid: trades.commission,
+            commission_paid: execution.commission,
             exposure: ratio(equity.bars_in_market as f64, equity.bars as f64),
             current_value: equity.last,
             peak_value: equity.peak,
             open_positions: u64::from(equity.units != 0.0),
             bars_per_year,
+            cagr: total_return
+                .filter(|_| years > 0.0)
+                .and_then(|total| annual(total, 1.0 / years)),
+            years,
+            volatility: deviation(returns, mean, equity.return_square_sum)
+                .and_then(|deviation| finite(deviation * per_year)),
+            sqn: deviation(count, pnl, trades.pnl_square_sum)
+                .and_then(|deviation| finite(pnl / deviation * count.sqrt())),
+            expectancy: ratio(trades.pnl, count),
+            avg_drawdown: ratio(equity.drawdown_sum, equity.drawdowns as f64),
+            longest_drawdown_bars: equity.drawdown_bars_max,
+            avg_bars_held: ratio(trades.bars_held as f64, count),
+            turnover: ratio(execution.turnover * bars_per_year, equity.bars as f64),
+            costs_paid: execution.commission + execution.slippage + execution.borrow,
+            slippage_paid: execution.slippage,
+            borrow_paid: execution.borrow,
+            avg_mae: ratio(trades.mae_sum, count),
+            avg_mfe: ratio(trades.mfe_sum, count),
+            max_mae: trades.mae_max,
+            rejected_orders: execution.rejected,
+            unfilled_orders: execution.unfilled,
+            risk_breaches: execution.breaches,
         }
     }
 
@@ -175,6 +290,24 @@ impl Metrics {
             "peak_value" => finite(self.peak_value),
             "open_positions" => Some(self.open_positions as f64),
             "bars_per_year" => finite(self.bars_per_year),
+            "cagr" => self.cagr,
+            "years" => finite(self.years),
+            "volatility" => self.volatility,
+            "sqn" => self.sqn,
+            "expectancy" => self.expectancy,
+            "avg_drawdown" => self.avg_drawdown,
+            "longest_drawdown_bars" => Some(self.longest_drawdown_bars as f64),
+            "avg_bars_held" => self.avg_bars_held,
+            "turnover" => self.turnover,
+            "costs_paid" => finite(self.costs_paid),
+            "slippage_paid" => finite(self.slippage_paid),
+            "borrow_paid" => finite(self.borrow_paid),
+            "avg_mae" => self.avg_mae,
+            "avg_mfe" => self.avg_mfe,
+            "max_mae" => finite(self.max_mae),
+            "rejected_orders" => Some(self.rejected_orders as f64),
+            "unfilled_orders" => Some(self.unfilled_orders as f64),
+            "risk_breaches" => Some(self.risk_breaches as f64),
             _ => None,
         }
     }
@@ -188,28 +321,28 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
     finite(part / whole)
 }
 
-/// Sample standard deviation from sums; `None` below two returns and where it is not positive.
-fn deviation(returns: f64, mean: f64, square_sum: f64) -> Option<f64> {
-    if returns < 2.0 {
+/// Sample standard deviation from sums; `None` below two values and where it is not positive.
+fn deviation(count: f64, mean: f64, square_sum: f64) -> Option<f64> {
+    if count < 2.0 {
         return None;
     }
-    let variance = (square_sum - returns * mean * mean) / (returns - 1.0);
+    let variance = (square_sum - count * mean * mean) / (count - 1.0);
     (variance > 0.0).then(|| variance.sqrt())
 }
 
 /// Growth per year. The power is libm's in software, so that every machine gives the same bytes.
-fn annual(total_return: f64, bars_per_year: f64, returns: f64) -> Option<f64> {
+fn annual(total_return: f64, exponent: f64) -> Option<f64> {
     // A power of a negative number exists only where the exponent happens to be whole.
-    if returns < 1.0 || total_return < -1.0 {
+    if total_return < -1.0 {
         return None;
     }
-    finite(libm::pow(1.0 + total_return, bars_per_year / returns) - 1.0)
+    finite(libm::pow(1.0 + total_return, exponent) - 1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{EquityTotals, Ledger, TradeTotals};
+    use crate::result::{EquityTotals, ExecutionTotals, Ledger, TradeTotals};
     use proptest::prelude::*;
 
     fn record(equity: EquityTotals, trades: TradeTotals) -> ResultRecord {
@@ -217,11 +350,14 @@ mod tests {
             index: 0,
             first_bar: 0,
             events: 0,
+            first_ts_ns: 0,
+            last_ts_ns: 2 * YEAR_NS as i64,
             status: 1,
             symbol: 0,
             parameters: [0.0; 8],
             equity,
             trades,
+            execution: ExecutionTotals::default(),
             ledger: Ledger::default(),
         }
     }
@@ -275,6 +411,8 @@ mod tests {
             let deviation = (squares / (count - 1.0)).sqrt();
             // Below this the folded sums have lost the digits that are compared.
             prop_assume!(deviation > 1e-3);
+            check(metrics.volatility, deviation * bars_per_year.sqrt());
+            check(metrics.cagr, (curve[curve.len() - 1] / curve[0]).sqrt() - 1.0);
             check(metrics.sharpe_ratio, mean * bars_per_year / (deviation * bars_per_year.sqrt()));
             let below: Vec<f64> = returns.iter().copied().filter(|one| *one < 0.0).collect();
             let downside = (below.iter().map(|one| one * one).sum::<f64>() / count).sqrt();
@@ -329,6 +467,11 @@ mod tests {
             gross_loss: 2.5,
             pnl: 5.5,
             commission: 0.25,
+            pnl_square_sum: 90.5,
+            bars_held: 45,
+            mae_sum: 0.75,
+            mfe_sum: 0.875,
+            mae_max: 0.5,
         };
         let metrics = Metrics::of(&record(fold(&[10.0, 12.0, 9.0, 11.0]), trades), 252.0);
         let written = serde_json::to_value(&metrics).expect("metrics are JSON");
@@ -340,6 +483,24 @@ mod tests {
         for name in Metrics::NOT_LARGER_IS_BETTER {
             assert!(Metrics::OBJECTIVES.contains(&name), "{name}");
         }
+    }
+
+    #[test]
+    fn trades_have_their_expectancy_and_quality() {
+        let pnl = [8.0, -2.5, 3.0, -1.0];
+        let trades = TradeTotals {
+            trades: 4,
+            pnl: pnl.iter().sum(),
+            pnl_square_sum: pnl.iter().map(|one| one * one).sum(),
+            bars_held: 10,
+            ..TradeTotals::default()
+        };
+        let metrics = Metrics::of(&record(fold(&[1.0, 2.0]), trades), 252.0);
+        let mean = pnl.iter().sum::<f64>() / 4.0;
+        let squares: f64 = pnl.iter().map(|one| (one - mean).powi(2)).sum();
+        check(metrics.sqn, 2.0 * mean / (squares / 3.0).sqrt());
+        check(metrics.expectancy, 1.875);
+        check(metrics.avg_bars_held, 2.5);
     }
 
     #[test]

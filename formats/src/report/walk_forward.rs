@@ -4,7 +4,7 @@
 //! A window's file is also what a resume reads instead of running the window again.
 
 use super::{Metrics, Parameters, SymbolWindow};
-use crate::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+use crate::result::{EquityTotals, ExecutionTotals, Ledger, ResultRecord, TradeTotals};
 use crate::units::PARAMETERS_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -171,17 +171,26 @@ pub struct ParameterStability {
     pub standard_deviation: Option<f64>,
 }
 
-/// The metrics of a curve's totals.
-pub fn curve_metrics(equity: EquityTotals, trades: TradeTotals, bars_per_year: f64) -> Metrics {
+/// The metrics of a curve's totals; it lies between these times (nanoseconds since 1970 UTC).
+pub fn curve_metrics(
+    equity: EquityTotals,
+    trades: TradeTotals,
+    execution: ExecutionTotals,
+    [first_ts_ns, last_ts_ns]: [i64; 2],
+    bars_per_year: f64,
+) -> Metrics {
     let record = ResultRecord {
         index: 0,
         first_bar: 0,
         events: 0,
+        first_ts_ns,
+        last_ts_ns,
         status: 1,
         symbol: 0,
         parameters: [0.0; PARAMETERS_MAX],
         equity,
         trades,
+        execution,
         ledger: Ledger::default(),
     };
     Metrics::of(&record, bars_per_year)

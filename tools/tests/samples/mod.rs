@@ -6,7 +6,7 @@ use admf::segment::{ArchiveOptions, ArchiveWriter, Pool, Receipts, Ring};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{Bar, EventKind, EventSet, FieldType, Stamp};
 use admf_formats::manifest::{Manifest, ManifestSymbol};
-use admf_formats::result::{EquityTotals, Ledger, ResultRecord, TradeTotals};
+use admf_formats::result::{EquityTotals, ExecutionTotals, Ledger, ResultRecord, TradeTotals};
 use admf_formats::segment::{commit_word, frame_bytes};
 use std::path::Path;
 
@@ -136,6 +136,8 @@ pub(crate) fn record(base: f64, index: u64, retained: u64, trades: u64) -> Resul
         index,
         first_bar: 0,
         events: retained + 1,
+        first_ts_ns: 0,
+        last_ts_ns: 0,
         status: if index == 2 { 2 } else { 1 },
         symbol: 0,
         parameters: [base, 20.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -144,6 +146,7 @@ pub(crate) fn record(base: f64, index: u64, retained: u64, trades: u64) -> Resul
             trades,
             ..TradeTotals::default()
         },
+        execution: ExecutionTotals::default(),
         ledger: Ledger {
             attempted: retained + 1,
             retained,
