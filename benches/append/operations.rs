@@ -52,6 +52,10 @@ const CLOSE: PositionClose = PositionClose {
     exit_price: 3.0,
     pnl: 0.8,
     commission: 0.2,
+    slippage: 0.0,
+    borrow: 0.0,
+    mae: -1.0,
+    mfe: 1.0,
 };
 
 /// A pool file that is removed in the end.
