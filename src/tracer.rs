@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::segment::retention::{RetentionPolicy, TraceRules};
-use crate::segment::{Append, ArchiveHandle, Pool, Ring, Stage};
+use crate::segment::{Append, ArchiveHandle, Pool, Ring, Stage, Staged};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{EventKind, EventSet, Payload, Stamp};
 use admf_formats::result::Ledger;
@@ -72,22 +72,27 @@ impl Tracer {
         self.selection.is_empty() && self.trades.is_none()
     }
 
-    /// Selected kinds, where a stage may hold them back until the end of a block: only events of
-    /// open trades are kept, and closed trades are not logged.
-    pub fn staged(&self) -> Option<EventSet> {
-        (self.ring.keeps_open_trades() && self.trades.is_none()).then_some(self.selection)
+    /// Selected kinds, and whether a stage may hold them back until the end of a block: only events
+    /// of open trades are kept, and closed trades are not logged.
+    #[inline(always)]
+    pub fn selection(&self) -> (EventSet, bool) {
+        let is_stageable = self.ring.keeps_open_trades() && self.trades.is_none();
+        (self.selection, is_stageable)
     }
 
-    /// Opens the stage for this container.
-    #[inline]
-    pub fn open_stage(&self, stage: &mut Stage) {
-        stage.open(&self.ring);
+    /// What a stage must know of the ring.
+    pub fn stage(&self) -> Staged {
+        Staged::of(&self.ring)
     }
 
     /// Commits what the stage still holds.
-    #[inline]
-    pub fn settle(&mut self, stage: &mut Stage, pool: &mut Pool) {
-        stage.settle(&mut self.ring, pool);
+    pub fn settle(&mut self, stage: &mut Stage, pool: &mut Pool) -> Staged {
+        stage.settle(&mut self.ring, pool)
+    }
+
+    /// Counts what never left the stage.
+    pub fn count(&mut self, staged: &mut Staged) {
+        staged.count(&mut self.ring);
     }
 
     /// Segments that a pool has besides those of its tracers: they hold what streams until the

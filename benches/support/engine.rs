@@ -30,23 +30,23 @@ pub(crate) struct Data {
 impl Data {
     /// Opens what there is.
     pub(crate) fn open() -> Data {
-        // What is measured is the engine: its files lie in memory where the machine has such a
-        // folder. The million of `sweep` is measured with the disk.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            tempfile::tempdir_in(memory)
-        } else {
-            tempfile::tempdir()
-        };
-        let folder = folder.expect("a temporary folder");
         let named = std::env::var_os("ADMF_BENCH_BARS").map(PathBuf::from);
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/SPY_5m.csv");
-        let source = named.or_else(|| shared.is_file().then_some(shared));
-        let source = source.unwrap_or_else(|| {
-            let path = folder.path().join("synthetic.bars");
-            synth(SYNTHETIC_BARS, 1, &path).expect("a synthetic series");
-            path
-        });
+        match named.or_else(|| shared.is_file().then_some(shared)) {
+            Some(source) => Data::of(source, folder()),
+            None => Data::synthetic(SYNTHETIC_BARS),
+        }
+    }
+
+    /// A synthetic series.
+    pub(crate) fn synthetic(bars: u64) -> Data {
+        let folder = folder();
+        let source = folder.path().join("synthetic.bars");
+        synth(bars, 1, &source).expect("a synthetic series");
+        Data::of(source, folder)
+    }
+
+    fn of(source: PathBuf, folder: tempfile::TempDir) -> Data {
         let bars = open(&source, folder.path());
         let mut series = Series {
             open: Vec::new(),
@@ -75,6 +75,17 @@ impl Data {
     pub(crate) fn bars(&self) -> usize {
         self.series.close.len()
     }
+}
+
+/// What is measured is the engine: its files lie in memory where the machine has such a folder.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    folder.expect("a temporary folder")
 }
 
 fn open(source: &Path, cache: &Path) -> BarsFile {

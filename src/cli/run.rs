@@ -298,6 +298,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         return success();
     }
     let mut aggregates = serde_json::Map::new();
+    let mut seconds = serde_json::Map::new();
     let has_windows = workflow.sequence.has_windows();
     if has_windows && !is_quiet {
         show::windows(&drive)?;
@@ -317,6 +318,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         prepared
             .finished
             .store(0, std::sync::atomic::Ordering::Relaxed);
+        let started = std::time::Instant::now();
         let outcome = progress::watch(
             label,
             plan.containers,
@@ -333,6 +335,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         if arguments.json && !has_windows {
             let value = serde_json::from_slice(&to_json_bytes(&outcome.aggregate));
             aggregates.insert(plan.phase.clone(), value.expect("our own JSON is valid"));
+            seconds.insert(plan.phase.clone(), started.elapsed().as_secs_f64().into());
         }
         Ok(outcome)
     };
@@ -359,7 +362,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if arguments.json {
         let value = match report {
             Some(report) => serde_json::json!({"results": path, "walk_forward": report}),
-            None => serde_json::json!({"results": path, "phases": aggregates}),
+            None => {
+                serde_json::json!({"results": path, "phases": aggregates, "seconds": seconds})
+            }
         };
         let mut value = value;
         value["peak_memory_bytes"] = progress::peak_bytes().into();

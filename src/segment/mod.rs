@@ -22,4 +22,4 @@ pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use receipt::{Receipt, Receipts};
 pub use ring::{Append, Ring, segments_max};
-pub use stage::{STAGE_BYTES, Stage};
+pub use stage::{STAGE_BYTES, Stage, Staged};

@@ -8,28 +8,51 @@
 use super::pool::Pool;
 use super::ring::{Append, Ring};
 use admf_formats::event::{Payload, Stamp};
-use admf_formats::segment::{
-    FRAME_BYTES_MAX, commit_word, frame_bytes, frame_trade, parse_commit, write_frame,
-};
+use admf_formats::segment::{commit_word, frame_bytes, frame_trade, parse_commit, write_frame};
 
 /// Bytes of a stage: an open trade of the engine and the orders of the next one fit in twice.
 pub const STAGE_BYTES: usize = 4096;
 
-/// Frames that wait for the end of their block.
-#[derive(Debug)]
-pub struct Stage {
-    frames: Box<[u8; STAGE_BYTES]>,
-    used: usize,
-    /// Bytes that may be used before the ring's cap would be reached.
-    limit: usize,
-    count: u64,
-    /// The trade of all frames, unless they are of several.
-    trade: u32,
-    is_mixed: bool,
+/// What the stage knows of one container's ring from block to block, so that the ring itself is
+/// touched only where a trade outlives a block.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Staged {
+    /// Bytes that may wait before the ring's cap would be reached.
+    limit: u32,
     /// Whether the ring has frames of open trades.
     ring_has_trades: bool,
     recycled: u64,
     without_trade: u64,
+}
+
+impl Staged {
+    /// What holds for this ring now; nothing is counted yet.
+    pub fn of(ring: &Ring) -> Staged {
+        Staged {
+            limit: ring.room().min(STAGE_BYTES as u64) as u32,
+            ring_has_trades: ring.has_trades(),
+            ..Staged::default()
+        }
+    }
+
+    /// Hands what was counted to the ring's ledger.
+    pub fn count(&mut self, ring: &mut Ring) {
+        ring.count_staged(self.recycled, self.without_trade);
+        (self.recycled, self.without_trade) = (0, 0);
+    }
+}
+
+/// Frames that wait for the end of their block.
+#[derive(Debug)]
+pub struct Stage {
+    used: usize,
+    count: u64,
+    /// The container at hand.
+    now: Staged,
+    /// The trade of all frames, unless they are of several.
+    trade: u32,
+    is_mixed: bool,
+    frames: [u8; STAGE_BYTES],
 }
 
 impl Default for Stage {
@@ -40,47 +63,42 @@ impl Default for Stage {
 
 impl Stage {
     /// An empty stage.
-    pub fn new() -> Stage {
+    pub const fn new() -> Stage {
         Stage {
-            frames: Box::new([0; STAGE_BYTES]),
             used: 0,
-            limit: 0,
             count: 0,
+            now: Staged {
+                limit: 0,
+                ring_has_trades: false,
+                recycled: 0,
+                without_trade: 0,
+            },
             trade: 0,
             is_mixed: false,
-            ring_has_trades: false,
-            recycled: 0,
-            without_trade: 0,
+            frames: [0; STAGE_BYTES],
         }
     }
 
-    /// Forgets everything: the containers of a tile are given up.
-    pub fn clear(&mut self) {
-        (self.used, self.count, self.is_mixed) = (0, 0, false);
-        (self.recycled, self.without_trade) = (0, 0);
-    }
-
     /// Opens the empty stage for a container.
-    #[inline]
-    pub fn open(&mut self, ring: &Ring) {
+    #[inline(always)]
+    pub fn open(&mut self, staged: Staged) {
         debug_assert!(
             self.used == 0,
             "a stage is settled before the next one opens"
         );
-        self.limit = (ring.room() as usize).min(STAGE_BYTES);
-        self.ring_has_trades = ring.has_trades();
+        self.now = staged;
     }
 
     /// Takes an event; false where there is no room, and the stage must be settled first.
     #[inline(always)]
     pub fn push<P: Payload>(&mut self, stamp: &Stamp, payload: &P) -> bool {
         if stamp.trade == 0 {
-            self.without_trade += 1;
+            self.now.without_trade += 1;
             return true;
         }
         let bytes = frame_bytes(P::KIND);
         let end = self.used + bytes;
-        if end > self.limit {
+        if end > self.now.limit as usize {
             return false;
         }
         let frame = &mut self.frames[self.used..end];
@@ -99,10 +117,15 @@ impl Stage {
         if self.is_mixed {
             self.forget(trade);
         } else if self.trade == trade {
-            self.recycled += self.count;
+            self.now.recycled += self.count;
             (self.used, self.count) = (0, 0);
         }
-        self.ring_has_trades
+        self.now.ring_has_trades
+    }
+
+    /// The ring forgot a trade: what holds for the container from now on.
+    pub fn ring_changed(&mut self, ring: Staged) {
+        (self.now.limit, self.now.ring_has_trades) = (ring.limit, ring.ring_has_trades);
     }
 
     #[cold]
@@ -114,7 +137,7 @@ impl Stage {
             let bytes = self.frame_bytes(at);
             let own = frame_trade(&self.frames[at..at + bytes]);
             if own == trade {
-                self.recycled += 1;
+                self.now.recycled += 1;
                 self.count -= 1;
             } else {
                 self.frames.copy_within(at..at + bytes, kept);
@@ -132,17 +155,23 @@ impl Stage {
         parse_commit(word).expect("the stage wrote this frame").2
     }
 
-    /// Commits what is left to the ring.
-    #[inline]
-    pub fn settle(&mut self, ring: &mut Ring, pool: &mut Pool) {
-        if self.recycled + self.without_trade > 0 {
-            ring.count_staged(self.recycled, self.without_trade);
-            (self.recycled, self.without_trade) = (0, 0);
-        }
+    /// Whether anything waits.
+    #[inline(always)]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// What holds for the container after a block at whose end nothing waits.
+    #[inline(always)]
+    pub const fn close(&self) -> Staged {
+        self.now
+    }
+
+    /// Commits what waits to the ring; tells what holds for the container from now on.
+    pub fn settle(&mut self, ring: &mut Ring, pool: &mut Pool) -> Staged {
         let mut at = 0;
         while at < self.used {
             let bytes = self.frame_bytes(at);
-            debug_assert!(bytes <= FRAME_BYTES_MAX);
             let appended = ring.append_frame(pool, &self.frames[at..at + bytes]);
             debug_assert_eq!(
                 appended,
@@ -152,5 +181,11 @@ impl Stage {
             at += bytes;
         }
         (self.used, self.count, self.is_mixed) = (0, 0, false);
+        self.now = Staged {
+            recycled: self.now.recycled,
+            without_trade: self.now.without_trade,
+            ..Staged::of(ring)
+        };
+        self.now
     }
 }

@@ -335,23 +335,26 @@ proptest! {
         let trades = trades(&steps);
         let expected = unstaged(&trades, rules, &mut pool);
         let (mut ring, mut stage) = (Ring::new(rules, 7), Stage::new());
-        stage.open(&ring);
+        let mut staged = Staged::of(&ring);
+        stage.open(staged);
         for (at, (trade, closes)) in trades.into_iter().enumerate() {
             let stamp = stamp(at as u64 + 1, trade);
             if !stage.push(&stamp, &FILL) {
-                stage.settle(&mut ring, &mut pool);
+                staged = stage.settle(&mut ring, &mut pool);
+                staged.count(&mut ring);
                 ring.append(&mut pool, &stamp, &FILL);
-                stage.open(&ring);
+                stage.open(Staged::of(&ring));
             }
             if closes && stage.end_trade(trade) {
                 ring.end_trade(&mut pool, trade);
             }
             if at % block == 0 {
-                stage.settle(&mut ring, &mut pool);
-                stage.open(&ring);
+                staged = if stage.is_empty() { stage.close() } else { stage.settle(&mut ring, &mut pool) };
+                stage.open(staged);
             }
         }
-        stage.settle(&mut ring, &mut pool);
+        staged = stage.settle(&mut ring, &mut pool);
+        staged.count(&mut ring);
         let mut frames = Vec::new();
         let ledger = ring.finish(&mut pool, &mut frames);
         prop_assert!(ledger.balances());

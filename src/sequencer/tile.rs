@@ -3,7 +3,7 @@
 use super::traces::Traces;
 use crate::Result;
 use crate::container::{NoSink, Sink};
-use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage};
+use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage, Staged};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
 use admf_formats::event::{EventKind, EventSet, Payload, Reason, Stamp};
@@ -17,11 +17,15 @@ struct RingSink<'a> {
     pool: &'a mut Pool,
     archive: Option<&'a ArchiveHandle>,
     tracers: &'a mut Vec<Tracer>,
-    stage: &'a mut Stage,
+    stage: Stage,
+    /// What the stage knows of each container's ring.
+    staged: Vec<Staged>,
     containers: Vec<u64>,
     place: usize,
-    /// Kinds that the selected container's tracer selects, where its events are staged.
-    staged: Option<EventSet>,
+    /// Kinds that the selected container's tracer selects.
+    kinds: EventSet,
+    /// Whether the selected container's events are staged.
+    is_staged: bool,
     /// Containers whose ring is at its cap under strict rules.
     refused: Vec<bool>,
     error: Option<crate::Error>,
@@ -44,43 +48,50 @@ impl RingSink<'_> {
     /// An event that the stage has no room for.
     #[cold]
     fn overflow<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
-        self.settle();
+        let counted = self.tracers[self.place].settle(&mut self.stage, self.pool);
+        self.staged[self.place] = counted;
         self.emit_now(stamp, payload);
-        self.tracers[self.place].open_stage(self.stage);
+        self.stage.open(counted);
+        self.stage.ring_changed(self.tracers[self.place].stage());
+        self.is_staged = !self.refused[self.place];
+    }
+
+    /// The end of a trade that the ring may hold.
+    fn end_trade_in_ring(&mut self, trade: u32) {
+        self.tracers[self.place].end_trade(self.pool, trade);
+        if self.is_staged {
+            self.stage.ring_changed(self.tracers[self.place].stage());
+        }
     }
 }
 
 impl Sink for RingSink<'_> {
     #[inline(always)]
     fn wants(&self, kind: EventKind) -> bool {
-        match self.staged {
-            Some(kinds) => kinds.contains(kind) || kind as u8 == EventKind::PositionClose as u8,
-            None => self.tracers[self.place].wants(kind),
-        }
+        // The end of a trade matters to retention also where it is not traced.
+        self.kinds.contains(kind) || kind as u8 == EventKind::PositionClose as u8
     }
 
     #[inline(always)]
     fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
-        let Some(kinds) = self.staged else {
+        if !self.is_staged {
             self.emit_now(stamp, payload);
             return;
-        };
-        if kinds.contains(P::KIND) && !self.stage.push(stamp, payload) {
+        }
+        let is_close = P::KIND as u8 == EventKind::PositionClose as u8;
+        if (!is_close || self.kinds.contains(P::KIND)) && !self.stage.push(stamp, payload) {
             self.overflow(stamp, payload);
-            if self.refused[self.place] {
-                self.staged = None;
-            }
             return;
         }
-        if P::KIND as u8 == EventKind::PositionClose as u8 {
+        if is_close {
             self.end_trade(stamp.trade);
         }
     }
 
     #[inline(always)]
     fn end_trade(&mut self, trade: u32) {
-        if self.staged.is_none() || self.stage.end_trade(trade) {
-            self.tracers[self.place].end_trade(self.pool, trade);
+        if !self.is_staged || self.stage.end_trade(trade) {
+            self.end_trade_in_ring(trade);
         }
     }
 }
@@ -89,20 +100,19 @@ impl TileSink for RingSink<'_> {
     #[inline(always)]
     fn select(&mut self, place: usize) {
         self.place = place;
-        let tracer = &self.tracers[place];
-        self.staged = if self.refused[place] {
-            None
-        } else {
-            tracer.staged()
-        };
-        if self.staged.is_some() {
-            tracer.open_stage(self.stage);
-        }
+        let (kinds, is_stageable) = self.tracers[place].selection();
+        self.kinds = kinds;
+        self.is_staged = is_stageable && !self.refused[place];
+        self.stage.open(self.staged[place]);
     }
 
     #[inline(always)]
     fn settle(&mut self) {
-        self.tracers[self.place].settle(self.stage, self.pool);
+        self.staged[self.place] = if self.stage.is_empty() {
+            self.stage.close()
+        } else {
+            self.tracers[self.place].settle(&mut self.stage, self.pool)
+        };
     }
 
     fn failure(&mut self) -> Option<crate::Error> {
@@ -171,7 +181,6 @@ pub(super) struct TileRunner {
     traces: Traces,
     /// Containers of the phase.
     count: u64,
-    stage: Stage,
 }
 
 impl TileRunner {
@@ -183,7 +192,6 @@ impl TileRunner {
             worker: Worker::new(sets_max),
             pool,
             tracers: Vec::with_capacity(sets_max),
-            stage: Stage::new(),
         }
     }
 
@@ -203,16 +211,17 @@ impl TileRunner {
             sets.iter()
                 .map(|set| Tracer::new(self.traces.of(set.index, self.count), set.index)),
         );
-        self.stage.clear();
         let is_traced = !self.tracers.iter().all(Tracer::is_idle);
         let mut sink = RingSink {
             pool: &mut self.pool,
             archive,
+            stage: Stage::new(),
+            staged: self.tracers.iter().map(Tracer::stage).collect(),
             tracers: &mut self.tracers,
-            stage: &mut self.stage,
             containers: sets.iter().map(|set| set.index).collect(),
             place: 0,
-            staged: None,
+            kinds: EventSet::NONE,
+            is_staged: false,
             refused: vec![false; sets.len()],
             error: None,
         };
@@ -226,6 +235,9 @@ impl TileRunner {
             }
         }));
         let refused = std::mem::take(&mut sink.refused);
+        for (tracer, staged) in sink.tracers.iter_mut().zip(&mut sink.staged) {
+            tracer.count(staged);
+        }
         match ran {
             Ok(Ok(TileEnd::Finished)) => {
                 self.hand_over(sets, &refused, archive, finished)?;
