@@ -60,10 +60,11 @@ fn more_blocks_make_no_more_allocations() {
     let bars = folder.path().join("s.bars");
     synth(80 * 512, 1, &bars).expect("a synthetic series");
     for lines in [
-        "event_tracing: []",
-        "event_tracing: [ORDER, FILL, POSITION_OPEN, POSITION_CLOSE]",
+        "event_tracing: []\nportfolio: {close_at_end: true}",
+        // Closed at the end, for what an open trade leaves is collected in a list.
+        "event_tracing: [ORDER, FILL, POSITION_OPEN, POSITION_CLOSE]\nportfolio: {close_at_end: true}",
+        "event_tracing: all\nportfolio: {close_at_end: true, sizing: {quantity: 1}}",
         "event_tracing: all\nretention_policy: sliding_window\nsliding_window_size: 100",
-        "event_tracing: all\nportfolio: {sizing: {quantity: 1}}",
     ] {
         // The first run warms up what the process keeps for good.
         allocations(folder.path(), &bars, 20, lines);
