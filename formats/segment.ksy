@@ -68,12 +68,12 @@ types:
         type: u2
         if: has_word
       kind_units:
-        value: "word_kind == 10 ? 6 : word_kind == 6 ? 5 : word_kind == 1 or word_kind == 2 or word_kind == 14 ? 3 : 4"
-        if: has_word
+        value: "[0, 3, 3, 4, 4, 5, 5, 4, 4, 4, 8, 4, 4, 4, 3, 4, 4, 5][word_kind]"
+        if: has_word and word_kind <= 17
       is_frame:
         value: >-
-          has_word and word_generation == generation and word_kind >= 1 and word_kind <= 16
-          and word_units == kind_units and word_zero == 0
+          has_word and word_generation == generation and word_kind >= 1
+          and word_kind <= 17 and word_units == kind_units and word_zero == 0
           and begin + 16 * word_units <= segment_end
 
   frame:
@@ -127,6 +127,7 @@ types:
             kind::error: error
             kind::system_start: system_start
             kind::system_stop: system_stop
+            kind::accrual: accrual
     instances:
       side:
         value: code
@@ -140,6 +141,14 @@ types:
         value: code
         enum: exit_reason
         if: kind == kind::position_close
+      exit_reason_detail:
+        value: detail
+        enum: exit_reason
+        if: kind == kind::position_update
+      rule:
+        value: code
+        enum: risk_rule
+        if: kind == kind::risk_breach
       reason:
         value: detail
         enum: reason
@@ -161,6 +170,10 @@ types:
       - {id: qty, type: f8}
       - {id: limit_price, type: f8}
       - {id: stop_price, type: f8}
+      - {id: order_type, type: u4, enum: order_type}
+      - {id: time_in_force, type: u4, enum: time_in_force}
+      - {id: valid_bars, type: u4}
+      - {id: exit_reason, type: u4, enum: exit_reason}
   fill:
     seq:
       - {id: qty, type: f8}
@@ -193,6 +206,10 @@ types:
       - {id: exit_price, type: f8}
       - {id: pnl, type: f8}
       - {id: commission, type: f8}
+      - {id: slippage, type: f8}
+      - {id: borrow, type: f8}
+      - {id: mae, type: f8}
+      - {id: mfe, type: f8}
   regime_change:
     seq:
       - {id: regime, type: f8}
@@ -216,6 +233,12 @@ types:
     seq:
       - {id: equity, type: f8}
       - {id: events, type: u8}
+  accrual:
+    seq:
+      - {id: amount, type: f8}
+      - {id: units, type: f8}
+      - {id: price, type: f8}
+      - {id: days, type: f8}
 
   # Pool
 
@@ -307,7 +330,7 @@ types:
         size: (4096 - manifest_bytes % 4096) % 4096
       - id: slots
         type: slot
-        size: 336
+        size: 480
         repeat: expr
         repeat-expr: 4096
       - id: seal
@@ -331,7 +354,7 @@ types:
       - {id: crc, type: u4, doc: "Of all before, from the seed."}
     instances:
       mark_number:
-        pos: 328
+        pos: 472
         type: u4be
       is_committed:
         value: mark_number == 0x534c4f54
@@ -341,20 +364,15 @@ types:
       - {id: index, type: u8}
       - {id: first_bar, type: u8}
       - {id: events, type: u8}
-      - id: status
-        type: u4
-        enum: container_status
+      - {id: first_ts_ns, type: s8}
+      - {id: last_ts_ns, type: s8}
+      - {id: status, type: u4, enum: container_status}
       - {id: symbol, type: u4}
-      - id: parameters
-        type: f8
-        repeat: expr
-        repeat-expr: 8
-      - id: equity
-        type: equity_totals
-      - id: trades
-        type: trade_totals
-      - id: ledger
-        type: ledger
+      - {id: parameters, type: f8, repeat: expr, repeat-expr: 8}
+      - {id: equity, type: equity_totals}
+      - {id: trades, type: trades_totals}
+      - {id: execution, type: execution_totals}
+      - {id: ledger, type: ledger_totals}
   equity_totals:
     seq:
       - {id: bars, type: u8}
@@ -367,7 +385,10 @@ types:
       - {id: peak, type: f8}
       - {id: drawdown_max, type: f8}
       - {id: units, type: f8}
-  trade_totals:
+      - {id: drawdowns, type: u8}
+      - {id: drawdown_sum, type: f8}
+      - {id: drawdown_bars_max, type: u8}
+  trades_totals:
     seq:
       - {id: trades, type: u8}
       - {id: winning, type: u8}
@@ -376,7 +397,22 @@ types:
       - {id: gross_loss, type: f8}
       - {id: pnl, type: f8}
       - {id: commission, type: f8}
-  ledger:
+      - {id: pnl_square_sum, type: f8}
+      - {id: bars_held, type: u8}
+      - {id: mae_sum, type: f8}
+      - {id: mfe_sum, type: f8}
+      - {id: mae_max, type: f8}
+  execution_totals:
+    seq:
+      - {id: fills, type: u8}
+      - {id: rejected, type: u8}
+      - {id: unfilled, type: u8}
+      - {id: breaches, type: u8}
+      - {id: turnover, type: f8}
+      - {id: commission, type: f8}
+      - {id: slippage, type: f8}
+      - {id: borrow, type: f8}
+  ledger_totals:
     seq:
       - {id: attempted, type: u8}
       - {id: retained, type: u8}
@@ -578,6 +614,7 @@ enums:
     14: error
     15: system_start
     16: system_stop
+    17: accrual
   side:
     0: flat
     1: long
@@ -586,6 +623,8 @@ enums:
     1: accepted
     2: rejected
     3: expired
+    4: cancelled
+    5: triggered
   reason:
     0: none
     1: insufficient_cash
@@ -595,15 +634,32 @@ enums:
     5: panic
     6: time_in_force
     7: risk_limit
+    8: superseded
+    9: size_unknown
   exit_reason:
     1: signal
-    2: sl
-    3: tp
+    2: stop_loss
+    3: take_profit
     4: trailing_stop
     5: time_stop
     6: end_of_day
-    7: finalize
+    7: close_at_end
     8: risk
+  risk_rule:
+    1: position
+    2: exposure
+    3: drawdown
+    4: daily_loss
+    5: cash
+  order_type:
+    1: market
+    2: limit
+    3: stop
+    4: stop_limit
+  time_in_force:
+    1: gtc
+    2: day
+    3: bars
   container_status:
     1: completed
     2: failed
