@@ -258,8 +258,29 @@ impl Descriptor {
                 owned: slot[4] != 0,
                 owner: number_at::<8>(slot, 8),
             })
-            .max_by_key(|descriptor| descriptor.generation)
+            .reduce(|one, other| {
+                if is_newer(other.generation, one.generation) {
+                    other
+                } else {
+                    one
+                }
+            })
     }
+}
+
+/// The generation after this one. After the last comes 2: 0 is that of archives and of zeroed
+/// bytes, and an even one follows the odd last one, so that the two slots go on taking turns.
+pub const fn next_generation(generation: u32) -> u32 {
+    match generation {
+        u32::MAX => 2,
+        _ => generation + 1,
+    }
+}
+
+/// Whether `one` was written after `other`: serial numbers, of which less than half of all lie
+/// between the two.
+pub const fn is_newer(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other).cast_signed() > 0
 }
 
 #[cfg(test)]
@@ -301,6 +322,29 @@ mod tests {
         assert_eq!(read_frame(&bytes[..48]), None);
         bytes[4] = 99;
         assert_eq!(read_frame(&bytes), None);
+    }
+
+    #[test]
+    fn generations_go_on_after_the_last() {
+        let mut generation = u32::MAX - 5;
+        for _ in 0..10 {
+            let next = next_generation(generation);
+            assert!(next != 0 && is_newer(next, generation) && !is_newer(generation, next));
+            assert_ne!(next % 2, generation % 2, "the other slot");
+            let descriptor = |generation| Descriptor {
+                generation,
+                owned: true,
+                owner: 1,
+            };
+            let mut slots = [0; 2 * DESCRIPTOR_BYTES];
+            for written in [generation, next] {
+                let at = (written % 2) as usize * DESCRIPTOR_BYTES;
+                slots[at..at + DESCRIPTOR_BYTES].copy_from_slice(&descriptor(written).encode(9, 3));
+            }
+            let newest = Descriptor::newest(&slots, 9, 3);
+            assert_eq!(newest, Some(descriptor(next)));
+            generation = next;
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod ring;
 mod stage;
 
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use archive::BUFFERS_PER_WORKER;

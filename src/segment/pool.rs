@@ -9,7 +9,7 @@ use super::receipt::{Receipts, Ticket, Way};
 use crate::Result;
 use crate::failpoint;
 use admf_formats::manifest::Manifest;
-use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader};
+use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader, next_generation};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -177,6 +177,14 @@ impl Pool {
         Some(())
     }
 
+    /// As if every segment had been recycled that often, and none were in use.
+    #[cfg(test)]
+    pub(super) fn age(&mut self, generation: u32) {
+        self.generations.fill(generation);
+        let slots = self.header.descriptor_offset(0)..self.header.manifest_offset();
+        self.map.bytes_mut(slots.start, slots.len()).fill(0);
+    }
+
     /// The receipts of what goes to the archive from this pool.
     pub const fn receipts(&self) -> &Receipts {
         &self.receipts
@@ -189,7 +197,12 @@ impl Pool {
 
     /// Writes the older of the segment's two descriptor slots, so that one is always whole.
     fn describe(&mut self, segment: u32, owned: bool, owner: u64) {
-        let generation = self.generations[segment as usize] + 1;
+        let generation = next_generation(self.generations[segment as usize]);
+        if generation < self.generations[segment as usize] {
+            // Every frame here is dead: none may come to life when its generation comes again.
+            let offset = self.header.segment_offset(segment);
+            self.map.bytes_mut(offset, self.segment_bytes()).fill(0);
+        }
         self.generations[segment as usize] = generation;
         let slot =
             self.header.descriptor_offset(segment) + (generation % 2) as usize * DESCRIPTOR_BYTES;

@@ -33,7 +33,8 @@ impl RetentionPolicy {
 /// What to do when a ring is at its cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
-    /// Drop the oldest frames of open trades, counted.
+    /// The ring keeps what it has and drops the event that finds no room, counted in
+    /// `dropped_at_cap`; events have room again when a trade ends.
     Degrade,
     /// Fail the container.
     Strict,

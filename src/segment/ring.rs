@@ -55,6 +55,7 @@ pub struct Ring {
     rules: TraceRules,
     owner: u64,
     held: VecDeque<Held>,
+    /// Ascending by trade: an evacuation looks up every frame.
     open: Vec<OpenTrade>,
     ordinal: u64,
     live_bytes: u64,
@@ -217,22 +218,39 @@ impl Ring {
     #[inline]
     fn count_trade(&mut self, trade: u32, bytes: u64) -> bool {
         let ordinal = self.ordinal;
-        if let Some(open) = self.open.iter_mut().rev().find(|open| open.trade == trade) {
-            open.frames += 1;
-            open.bytes += bytes;
-            return true;
-        }
+        // Events are mostly of the newest trade.
+        let at = match self.open.last() {
+            None => Err(0),
+            Some(last) if last.trade < trade => Err(self.open.len()),
+            Some(last) if last.trade == trade => Ok(self.open.len() - 1),
+            Some(_) => self.find(trade),
+        };
+        let at = match at {
+            Ok(at) => {
+                self.open[at].frames += 1;
+                self.open[at].bytes += bytes;
+                return true;
+            }
+            Err(at) => at,
+        };
         if self.open.len() >= OPEN_TRADES_MAX {
             return false;
         }
         // The frame may still go into the segment that is the head now.
-        self.open.push(OpenTrade {
+        let first = OpenTrade {
             trade,
             frames: 1,
             bytes,
             first_ordinal: ordinal,
-        });
+        };
+        self.open.insert(at, first);
         true
+    }
+
+    /// Place of an open trade, or where it would be.
+    #[inline]
+    fn find(&self, trade: u32) -> Result<usize, usize> {
+        self.open.binary_search_by_key(&trade, |open| open.trade)
     }
 
     fn take_segment(&mut self, pool: &mut Pool) {
@@ -301,11 +319,7 @@ impl Ring {
             frame[..bytes].copy_from_slice(&rest[at..at + bytes]);
             at += bytes;
             self.frames -= 1;
-            if !self
-                .open
-                .iter()
-                .any(|open| open.trade == frame_trade(&frame))
-            {
+            if self.find(frame_trade(&frame)).is_err() {
                 continue;
             }
             if self
@@ -331,7 +345,7 @@ impl Ring {
     /// The trade is closed in full, or will never open: its events are kept no longer.
     #[inline]
     pub fn end_trade(&mut self, pool: &mut Pool, trade: u32) {
-        let Some(at) = self.open.iter().position(|open| open.trade == trade) else {
+        let Ok(at) = self.find(trade) else {
             return;
         };
         let ended = self.open.remove(at);
@@ -426,10 +440,9 @@ impl Ring {
                 let (_, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
                 let frame = &frames[at..at + bytes];
                 let is_kept = match self.rules.policy {
-                    RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => self
-                        .open
-                        .iter()
-                        .any(|open| open.trade == frame_trade(frame)),
+                    RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
+                        self.find(frame_trade(frame)).is_ok()
+                    }
                     _ => true,
                 };
                 if is_kept {

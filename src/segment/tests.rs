@@ -6,7 +6,7 @@ use admf_formats::result::Ledger;
 use admf_formats::segment::read_frame;
 use proptest::prelude::*;
 
-fn manifest() -> Manifest {
+pub(super) fn manifest() -> Manifest {
     Manifest {
         workflow: "w".into(),
         phase: "p".into(),
@@ -22,7 +22,7 @@ fn manifest() -> Manifest {
     }
 }
 
-fn rules(policy: RetentionPolicy) -> TraceRules {
+pub(super) fn rules(policy: RetentionPolicy) -> TraceRules {
     TraceRules {
         events: EventSet::ALL,
         policy,
@@ -33,12 +33,12 @@ fn rules(policy: RetentionPolicy) -> TraceRules {
     }
 }
 
-fn pool(folder: &std::path::Path, rules: &TraceRules) -> Pool {
+pub(super) fn pool(folder: &std::path::Path, rules: &TraceRules) -> Pool {
     let segments = segments_max(rules, 1024) as u32;
     Pool::create(&folder.join("t.pool"), 1, 1024, segments, &manifest()).expect("a pool")
 }
 
-fn stamp(sequence: u64, trade: u32) -> Stamp {
+pub(super) fn stamp(sequence: u64, trade: u32) -> Stamp {
     Stamp {
         sequence,
         trade,
@@ -47,19 +47,19 @@ fn stamp(sequence: u64, trade: u32) -> Stamp {
     }
 }
 
-const FILL: Fill = Fill {
+pub(super) const FILL: Fill = Fill {
     qty: 1.0,
     price: 2.0,
     commission: 0.0,
     reference_price: 2.0,
     units_after: 1.0,
 };
-const OPEN: PositionOpen = PositionOpen {
+pub(super) const OPEN: PositionOpen = PositionOpen {
     qty: 1.0,
     price: 2.0,
     commission: 0.0,
 };
-const CLOSE: PositionClose = PositionClose {
+pub(super) const CLOSE: PositionClose = PositionClose {
     entry_ts_ns: 0,
     entry_bar: 0,
     fills: 2,
@@ -74,7 +74,7 @@ const CLOSE: PositionClose = PositionClose {
     mfe: 0.0,
 };
 
-fn sequences(frames: &[u8]) -> Vec<u64> {
+pub(super) fn sequences(frames: &[u8]) -> Vec<u64> {
     let (mut at, mut found) = (0, Vec::new());
     while at < frames.len() {
         let frame = read_frame(&frames[at..]).expect("a whole frame");

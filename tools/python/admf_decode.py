@@ -393,7 +393,7 @@ class Pool(File):
             data = self.read(4096 + 128 * segment + 64 * slot, 64)
             if len(data) < 64 or u32(data, 16) != segment or u32(data, 20) != crc32c(data[:20], self.seed):
                 continue
-            if newest is None or u32(data, 0) > newest[0]:
+            if newest is None or 0 < (u32(data, 0) - newest[0]) % 2**32 < 2**31:
                 newest = (u32(data, 0), data[4] != 0, u64(data, 8))
         return newest
 

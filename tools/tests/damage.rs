@@ -432,7 +432,7 @@ fn frames_of_a_stale_generation_are_never_read() {
         let slots = &bytes[at..at + 2 * DESCRIPTOR_BYTES];
         if let Some(newest) = Descriptor::newest(slots, header.seed(), segment) {
             let next = Descriptor {
-                generation: newest.generation + 1,
+                generation: admf_formats::segment::next_generation(newest.generation),
                 ..newest
             };
             let at = at + (next.generation % 2) as usize * DESCRIPTOR_BYTES;

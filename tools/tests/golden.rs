@@ -97,3 +97,43 @@ fn numbers_are_written_the_same_by_both() {
         }
     }
 }
+
+#[test]
+fn a_pool_whose_generations_began_again_is_decoded_by_both() {
+    use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader, read_frame};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("worker_1.pool");
+    samples::pool(&path, &samples::manifest("first"));
+    let expected = dump(&path);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let header = PoolHeader::decode(&bytes).expect("a header");
+    for segment in 0..header.segments {
+        let at = header.descriptor_offset(segment);
+        let slots = &bytes[at..at + 2 * DESCRIPTOR_BYTES];
+        let Some(newest) = Descriptor::newest(slots, header.seed(), segment) else {
+            continue;
+        };
+        // The last generation was another owner's, the one after it has the frames.
+        let (mut before, mut now) = (newest, newest);
+        (before.generation, before.owner) = (u32::MAX, newest.owner + 1);
+        now.generation = 2;
+        for (slot, descriptor) in [(1, before), (0, now)] {
+            let at = at + slot * DESCRIPTOR_BYTES;
+            bytes[at..at + DESCRIPTOR_BYTES]
+                .copy_from_slice(&descriptor.encode(header.seed(), segment));
+        }
+        let mut at = header.segment_offset(segment);
+        let end = at + header.segment_bytes as usize;
+        while let Some(frame) = read_frame(&bytes[at..end])
+            && frame.generation == newest.generation
+        {
+            bytes[at..at + 4].copy_from_slice(&2_u32.to_le_bytes());
+            at += frame.bytes;
+        }
+    }
+    std::fs::write(&path, bytes).expect("writable");
+    assert!(expected.len() > 1000 && dump(&path) == expected);
+    if let Some(decoded) = python::decode(&path) {
+        assert!(decoded == expected, "the Python decoder disagrees");
+    }
+}

@@ -1,0 +1,165 @@
+//! Tests of the store at its limits.
+
+use super::ring::OPEN_TRADES_MAX;
+use super::tests::{CLOSE, FILL, OPEN, manifest, pool, rules, sequences, stamp};
+use super::*;
+use crate::segment::retention::{OnFull, RetentionPolicy};
+
+#[test]
+fn generations_go_on_after_the_last_and_a_pool_decodes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rules = rules(RetentionPolicy::SlidingWindow { events: 20 });
+    let mut pool = pool(folder.path(), &rules);
+    let reader = || PoolReader::open(&folder.path().join("t.pool")).expect("a pool");
+    // A first life, whose frames lie in the segments, of the generations that come after the last.
+    let mut ring = Ring::new(rules, 1);
+    for sequence in 1..=200 {
+        ring.append(&mut pool, &stamp(sequence, 1), &FILL);
+    }
+    ring.abandon(&mut pool);
+    pool.age(u32::MAX - 3);
+    let mut ring = Ring::new(rules, 1);
+    for sequence in 1001..=1300_u64 {
+        assert_eq!(
+            ring.append(&mut pool, &stamp(sequence, 1), &FILL),
+            Append::Done
+        );
+        let mut found = Vec::new();
+        let read = reader().frames(|_, frame| {
+            found.push(frame.stamp.sequence);
+            Ok(())
+        });
+        read.expect("it decodes");
+        let last: Vec<u64> = (1001..=sequence).rev().take(20).collect();
+        assert!(
+            last.iter().all(|sequence| found.contains(sequence)),
+            "{found:?}"
+        );
+        assert!(
+            found.iter().all(|sequence| *sequence > 1000),
+            "stale: {found:?}"
+        );
+    }
+    let mut frames = Vec::new();
+    ring.finish(&mut pool, &mut frames);
+    assert_eq!(sequences(&frames), (1281..=1300).collect::<Vec<u64>>());
+    let went_on = |segment: &u32| (2..1000).contains(&pool.generation(*segment));
+    let segments = segments_max(&rules, 1024) as u32;
+    assert!((0..segments).filter(went_on).count() >= 2);
+}
+
+#[test]
+fn the_last_sequences_are_kept_in_order() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for policy in [
+        RetentionPolicy::TradeComplete,
+        RetentionPolicy::SlidingWindow { events: 50 },
+    ] {
+        let rules = rules(policy);
+        let mut pool = pool(folder.path(), &rules);
+        let mut ring = Ring::new(rules, 1);
+        for sequence in u64::MAX - 99..=u64::MAX {
+            let done = ring.append(&mut pool, &stamp(sequence, 1), &FILL);
+            assert_eq!(done, Append::Done);
+        }
+        let mut frames = Vec::new();
+        let ledger = ring.finish(&mut pool, &mut frames);
+        let kept = sequences(&frames);
+        let first = u64::MAX - kept.len() as u64 + 1;
+        assert_eq!(kept, (first..=u64::MAX).collect::<Vec<u64>>());
+        let expected = if policy == RetentionPolicy::TradeComplete {
+            100
+        } else {
+            50
+        };
+        assert_eq!((kept.len(), ledger.balances()), (expected, true));
+    }
+}
+
+#[test]
+fn a_trade_larger_than_its_ring_keeps_its_beginning_and_gives_its_room_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rules = rules(RetentionPolicy::TradeComplete);
+    let mut pool = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 1);
+    let room = rules.bytes_per_container / 80;
+    for sequence in 1..=100_000 {
+        ring.append(&mut pool, &stamp(sequence, 1), &FILL);
+    }
+    let most = ring.segments() as u64;
+    assert!(most <= segments_max(&rules, 1024), "{most} segments");
+    ring.end_trade(&mut pool, 1);
+    // The next trade has the whole ring.
+    for sequence in 100_001..=100_000 + room {
+        ring.append(&mut pool, &stamp(sequence, 2), &FILL);
+    }
+    let mut frames = Vec::new();
+    let ledger = ring.finish(&mut pool, &mut frames);
+    assert_eq!(ledger.dropped_at_cap, 100_000 - room);
+    assert_eq!(
+        (ledger.recycled_trade_closed, ledger.retained),
+        (room, room)
+    );
+    assert_eq!(
+        sequences(&frames),
+        (100_001..=100_000 + room).collect::<Vec<u64>>()
+    );
+    assert!(ledger.balances());
+}
+
+#[test]
+fn a_trade_never_closed_is_kept_among_200_000_that_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut rules = rules(RetentionPolicy::TradeComplete);
+    rules.on_full = OnFull::Strict;
+    let mut pool = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 1);
+    ring.append(&mut pool, &stamp(1, 1), &OPEN);
+    for trade in 2..=200_000 {
+        let sequence = 2 * u64::from(trade);
+        ring.append(&mut pool, &stamp(sequence, trade), &OPEN);
+        ring.append(&mut pool, &stamp(sequence + 1, trade), &CLOSE);
+        ring.end_trade(&mut pool, trade);
+        assert!(ring.segments() as u64 <= segments_max(&rules, 1024));
+    }
+    let mut frames = Vec::new();
+    let ledger = ring.finish(&mut pool, &mut frames);
+    assert_eq!((sequences(&frames), ledger.retained), (vec![1], 1));
+    assert!(ledger.balances() && ledger.dropped_at_cap == 0);
+}
+
+#[test]
+fn of_a_hundred_thousand_open_trades_those_at_the_limit_are_counted_exactly() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut rules = rules(RetentionPolicy::TradeComplete);
+    rules.bytes_per_container = 1 << 20;
+    let segments = segments_max(&rules, 4096) as u32;
+    let path = folder.path().join("many.pool");
+    let mut pool = Pool::create(&path, 1, 4096, segments, &manifest()).expect("a pool");
+    let mut ring = Ring::new(rules, 1);
+    // Twice round, so that each trade that has a place has two frames; the ends in another order.
+    for round in 0..2 {
+        for trade in 1..=100_000_u32 {
+            let sequence = round * 100_000 + u64::from(trade);
+            ring.append(&mut pool, &stamp(sequence, trade), &OPEN);
+        }
+    }
+    let ended = |trade: u32| trade.is_multiple_of(3);
+    for trade in (1..=100_000).rev().filter(|trade| ended(*trade)) {
+        ring.end_trade(&mut pool, trade);
+    }
+    let limit = OPEN_TRADES_MAX as u32;
+    let mut frames = Vec::new();
+    let ledger = ring.finish(&mut pool, &mut frames);
+    let open = (1..=limit).filter(|trade| !ended(*trade));
+    let kept: Vec<u64> = (0..2)
+        .flat_map(|round| {
+            open.clone()
+                .map(move |trade| round * 100_000 + u64::from(trade))
+        })
+        .collect();
+    assert_eq!(sequences(&frames), kept);
+    assert_eq!(ledger.dropped_at_cap, 2 * (100_000 - u64::from(limit)));
+    assert_eq!(ledger.recycled_trade_closed, 2 * u64::from(limit / 3));
+    assert_eq!((ledger.attempted, ledger.balances()), (200_000, true));
+}
