@@ -710,6 +710,73 @@ fn the_parts_around_a_fold_are_put_together() {
 }
 
 #[test]
+fn what_a_pattern_would_ignore_is_refused_with_code_2() {
+    let lines = |sequence: &str| {
+        let data = bundled();
+        format!(
+            "workflow: sequence\ndata: {{path: '{}'}}\n{STRATEGY}sequence: {sequence}\n",
+            data.display()
+        )
+    };
+    let phases = |more: &str| format!("phases: [{{name: training, on: all{more}}}]");
+    let once = |more: &str| lines(&format!("{{iterations: once, {}}}", phases(more)));
+    refused(
+        "once",
+        &lines(&format!(
+            "{{iterations: once, settings: {{step: 5}}, {}}}",
+            phases("")
+        )),
+        &["`sequence.settings`: `iterations: once` has no settings"],
+    );
+    refused(
+        "key",
+        &once(", defaults: {top_nn: 3}"),
+        &["`sequence.phases.defaults.top_nn`: unknown key, did you mean `top_n`?"],
+    );
+    refused(
+        "whole",
+        &once(", defaults: {memory_budget: 3}"),
+        &["`memory_budget` belongs to the whole workflow"],
+    );
+    refused(
+        "map",
+        &once(", defaults: 7"),
+        &["`sequence.phases.defaults`: 7 was found; a map"],
+    );
+    refused(
+        "first",
+        &once(", best_of: earlier"),
+        &["`earlier` is unknown: no phase stands before `training`"],
+    );
+    refused(
+        "seen",
+        &lines(
+            "{iterations: folds, phases: [{name: a, on: all}, {name: b, on: test, best_of: a}]}",
+        ),
+        &["`b` tests what `a` chose on the very bars of testing"],
+    );
+    refused(
+        "setting",
+        &lines(&format!(
+            "{{iterations: windows, settings: {{step: 0}}, {}}}",
+            phases("")
+        )),
+        &["setting.yaml:4:", "`sequence.settings.step`: 0 was found"],
+    );
+    for (name, more) in [
+        ("level", "objective:\n"),
+        ("override", "phase_overrides: {training: {top_n: }}\n"),
+        ("item", "percentiles: [5, null]\n"),
+    ] {
+        refused(
+            name,
+            &bundled_walk_forward(500, 100, 100, more),
+            &["no value stands here"],
+        );
+    }
+}
+
+#[test]
 fn folds_that_cannot_be_are_refused_with_code_2() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let lines = |settings: &str| {
@@ -749,15 +816,25 @@ fn folds_that_cannot_be_are_refused_with_code_2() {
 }
 
 #[test]
-fn a_window_whose_training_meets_no_constraint_is_not_tested_and_says_why() {
+fn constraints_that_no_window_meets_end_with_code_2_and_the_reason() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let gate = "result_constraints: {min_trades: 1000000}\n";
     let lines = bundled_walk_forward(2000, 500, 1000, gate);
-    let root = run(
-        &workflow(folder.path(), "w", &lines),
-        &folder.path().join("x"),
-        &[],
-    );
+    let file = workflow(folder.path(), "w", &lines);
+    let results = folder.path().join("x");
+    let root = results.join("r");
+    // Again with what is finished: the same answer.
+    for _ in 0..2 {
+        let out = admf(&["run", &file, "--results-root", &text(&results), "-q"]);
+        let message = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{message}");
+        for part in [
+            "windows was tested; window_01: phase training: none of",
+            "total_trades >= 1000000",
+        ] {
+            assert!(message.contains(part), "{message} has no {part}");
+        }
+    }
     let report = json(&root.join("walk_forward_results.json"));
     check_schema("walk_forward", &report);
     assert_eq!(report["tested"], 0);

@@ -57,6 +57,8 @@ pub(super) fn bytes(settings: &RunSettings<'_>) -> u64 {
 }
 
 /// Writes the curve and the report.
+///
+/// Errors: [`Error::Unmet`] where no window was tested, once both are written.
 pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> {
     let windows: Vec<SequenceWindow> = drive
         .windows
@@ -87,6 +89,14 @@ pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> 
     std::fs::rename(&temporary, &path).map_err(Error::io("write", &path))?;
     let tested = windows.iter().filter(|window| window.not_tested.is_none());
     let tested = tested.count() as u64;
+    let untested = windows.first().filter(|_| tested == 0).map(|first| {
+        format!(
+            "none of {} windows was tested; {}: {}",
+            windows.len(),
+            first.window,
+            first.not_tested.as_deref().unwrap_or_default(),
+        )
+    });
     let objective = &drive.phases[roles.training].objective;
     let report = WalkForwardReport {
         sequence: drive
@@ -109,7 +119,11 @@ pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> 
         &root.join(drive.sequence.results_file()),
         &to_json_bytes(&report),
         Durability::Machine,
-    )
+    )?;
+    match untested {
+        Some(message) => Err(Error::Unmet { message }),
+        None => Ok(()),
+    }
 }
 
 fn read_window(path: &Path) -> Result<SequenceWindow> {

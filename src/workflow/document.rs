@@ -79,6 +79,11 @@ impl Document {
         }
     }
 
+    /// Refuses keys without a value, which would otherwise silently mean the default.
+    pub(super) fn refuse_empty(&self) -> Result<()> {
+        refuse_empty(&self.root())
+    }
+
     /// The line where these keys stand, one below the other.
     fn line_of(&self, keys: &[String]) -> Option<u64> {
         let mut from = 0;
@@ -114,7 +119,31 @@ impl Document {
     }
 }
 
+fn refuse_empty(node: &Node<'_>) -> Result<()> {
+    match &node.value {
+        Value::Null => {
+            Err(node.error("no value stands here; write one, or remove the key for its default"))
+        }
+        Value::Object(map) => map
+            .iter()
+            .try_for_each(|(key, value)| refuse_empty(&node.child(key, value.clone()))),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| refuse_empty(&node.with(item.clone()))),
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Node<'a> {
+    /// Another value in this node's place; errors point to this place.
+    pub(super) fn with(&self, value: Value) -> Node<'a> {
+        Node {
+            document: self.document,
+            keys: self.keys.clone(),
+            value,
+        }
+    }
+
     pub(super) fn value(&self) -> &Value {
         &self.value
     }
@@ -268,14 +297,9 @@ impl<'a> Node<'a> {
     /// The items of a list that is not empty.
     pub(super) fn list(&self) -> Result<Vec<Node<'a>>> {
         match self.value.as_array() {
-            Some(items) if !items.is_empty() => Ok(items
-                .iter()
-                .map(|item| Node {
-                    document: self.document,
-                    keys: self.keys.clone(),
-                    value: item.clone(),
-                })
-                .collect()),
+            Some(items) if !items.is_empty() => {
+                Ok(items.iter().map(|item| self.with(item.clone())).collect())
+            }
             _ => Err(self.error(format!(
                 "{} was found; a list with at least one item was expected",
                 self.value

@@ -73,7 +73,9 @@ pub fn load(path: &Path) -> Result<Workflow> {
 
 /// Checks a workflow text; `path` names it in errors, and data files are relative to its folder.
 pub fn parse(text: &str, path: &Path) -> Result<Workflow> {
-    check::workflow(&Document::parse(text, path)?)
+    let document = Document::parse(text, path)?;
+    document.refuse_empty()?;
+    check::workflow(&document)
 }
 
 /// The workflow whose effective settings a run kept; `path` names the file in errors.
@@ -86,5 +88,9 @@ pub fn from_settings(settings: &Value, path: &Path) -> Result<Workflow> {
         document.extend(sequence.clone());
     }
     document.insert("phase_overrides".to_owned(), settings["phases"].clone());
-    parse(&Value::Object(document).to_string(), path)
+    // Here null is what a run kept of a setting without a value.
+    check::workflow(&Document::parse(
+        &Value::Object(document).to_string(),
+        path,
+    )?)
 }

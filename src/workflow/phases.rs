@@ -177,7 +177,8 @@ fn container_traces(
         .collect()
 }
 
-fn check_phase_keys(node: &Node<'_>) -> Result<()> {
+/// Refuses keys that a phase does not have.
+pub(super) fn check_phase_keys(node: &Node<'_>) -> Result<()> {
     if let Some(map) = node.value().as_object()
         && let Some(key) = map
             .keys()

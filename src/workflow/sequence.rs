@@ -5,7 +5,7 @@
 //! iteration, then the pattern's, then those that the workflow file gives under the kind's own key.
 
 use super::document::{Document, Node};
-use super::phases::{Outline, merge};
+use super::phases::{Outline, check_phase_keys, merge};
 use super::words;
 use crate::sequencer::{
     FoldRule, Iterations, LEVELS_MAX, Level, Sequence, Split, Unit, WINDOWS_MAX, Window, WindowRule,
@@ -131,6 +131,7 @@ impl Walk<'_> {
             let path = folder.join(name);
             let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
             let document = Document::parse(&text, &path)?;
+            document.refuse_empty()?;
             return self.pattern(asked, &document.root(), name);
         }
         let mut known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
@@ -187,7 +188,12 @@ impl Walk<'_> {
             }
         };
         if let Some(own) = node.get("settings") {
+            if kind.1.is_empty() {
+                return Err(own.error(format!("`iterations: {word}` has no settings; remove them")));
+            }
             overlay(&mut settings, &own);
+            // Checked here too, where errors point to the pattern and not to the workflow's keys.
+            iterations(word, &own.with(settings.clone()))?;
         }
         self.patterns.push(Pattern {
             name: name.to_owned(),
@@ -235,12 +241,31 @@ impl Walk<'_> {
                         .iter()
                         .map(|outline| outline.name.as_str())
                         .collect();
-                    Some(earlier.word(&known)?.to_owned())
+                    if known.is_empty() {
+                        let word = earlier.text()?;
+                        return Err(earlier.error(format!(
+                            "`{word}` is unknown: no phase stands before `{name}`"
+                        )));
+                    }
+                    let word = earlier.word(&known)?;
+                    let source = self.outline.iter().find(|one| one.name == word);
+                    if window == Window::Test
+                        && source.is_some_and(|source| source.window != Window::Train)
+                    {
+                        return Err(earlier.error(format!(
+                            "`{name}` tests what `{word}` chose on the very bars of testing; let `{word}` run `on: train`"
+                        )));
+                    }
+                    Some(word.to_owned())
                 }
             };
-            let defaults = item
-                .get("defaults")
-                .map_or(json!({}), |node| node.value().clone());
+            let defaults = match item.get("defaults") {
+                None => json!({}),
+                Some(node) => {
+                    check_phase_keys(&node)?;
+                    node.value().clone()
+                }
+            };
             self.outline.push(Outline {
                 name: name.to_owned(),
                 defaults,
