@@ -117,7 +117,6 @@ pub struct ArchiveHandle {
     messages: Sender<Message>,
     buffers: Receiver<Vec<u8>>,
     batches: Receiver<Batch>,
-    failure: Failure,
     folder: PathBuf,
 }
 
@@ -211,7 +210,6 @@ impl ArchiveWriter {
             messages,
             buffers: buffer_stock,
             batches: batch_stock,
-            failure: Arc::clone(&failure),
             folder: folder.to_path_buf(),
         };
         Ok(ArchiveWriter {
@@ -295,16 +293,14 @@ impl ArchiveHandle {
             .map_err(|_| self.gone())
     }
 
-    /// The writer's error; it stops at the first.
+    /// What a worker is told when the writer has stopped; its error is that of
+    /// [`ArchiveWriter::close`], however many workers there are.
     fn gone(&self) -> Error {
-        let mut failure = self
-            .failure
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        failure.take().unwrap_or_else(|| Error::Results {
+        Error::Io {
+            action: "write",
             path: self.folder.clone(),
-            message: "the archive writer has stopped after an error".to_owned(),
-        })
+            source: std::io::Error::other("the archive writer has stopped after an error"),
+        }
     }
 }
 
