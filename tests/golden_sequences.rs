@@ -67,6 +67,12 @@ fn every_sequence_has_its_golden_plan() {
         "k_fold",
         "workflow: k_fold_optimization\nk_fold: {purge: 10, embargo: 5}",
     );
+    check("monte_carlo", "workflow: monte_carlo");
+    check(
+        "monte_carlo_of_walk_forward",
+        "workflow: monte_carlo\nmonte_carlo: {inside: walk_forward, method: trade_reshuffle}\n\
+         walk_forward: {train: 2000, test: 1000, step: 1000, unit: bars}",
+    );
     check(
         "walk_forward_of_train_test",
         "workflow: sequence\nsequence: rolling\nsequences: {rolling: {iterations: windows, inside: train_test}}\n\

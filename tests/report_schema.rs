@@ -229,6 +229,7 @@ fn a_phase_is_summarised() {
         EventKind::PositionClose,
     ];
     let summary = PhaseSummary {
+        not_run: None,
         phase: aggregate.phase,
         containers: aggregate.containers,
         failed: aggregate.failed,
@@ -266,6 +267,7 @@ fn a_phase_is_summarised() {
 fn a_run_is_described() {
     let config = json!({"workflow": "train_test_optimization", "top_n": 2});
     let run = RunReport {
+        skipped: Vec::new(),
         admf: "0.1.0".to_owned(),
         workflow: "train_test_optimization".to_owned(),
         status: RunStatus::Finished,

@@ -55,6 +55,13 @@ fn check_shard(workflow: &Workflow) -> Result<()> {
             ),
         });
     }
+    if workflow.sequence.paths().is_some()
+        || workflow.phases.iter().any(|phase| !phase.gate.is_empty())
+    {
+        return Err(Error::Usage {
+            message: "--shard: paths and gates need the results of all containers; run it on one machine, or leave `monte_carlo` and `gates` out".to_owned(),
+        });
+    }
     let own = |phase: &&Phase| phase.candidates == Candidates::Space;
     match workflow
         .phases
@@ -354,6 +361,16 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             &directory.path().join(workflow.sequence.results_file()),
         );
     }
+    let paths = drive.paths_report(directory.path())?;
+    if let Some((file, report)) = &paths
+        && !is_quiet
+    {
+        show::paths(report, file);
+    }
+    let skipped = directory.run().skipped.clone();
+    if !is_quiet {
+        skipped.iter().for_each(show::skipped);
+    }
     if !arguments.keep_pools {
         remove_pools(&settings.pools)?;
     }
@@ -367,6 +384,12 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             }
         };
         let mut value = value;
+        if let Some((_, report)) = paths {
+            value["monte_carlo"] = report;
+        }
+        if !skipped.is_empty() {
+            value["skipped"] = serde_json::json!(skipped);
+        }
         value["peak_memory_bytes"] = progress::peak_bytes().into();
         println!("{value}");
     }

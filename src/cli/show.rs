@@ -167,6 +167,49 @@ pub(super) fn window_outcome(label: &str, outcome: &Outcome) {
     }
 }
 
+/// A phase that did not run.
+pub(super) fn skipped(skipped: &admf_formats::report::SkippedPhase) {
+    let window = skipped.window.as_deref();
+    println!(
+        "{}{} did not run: {}",
+        skipped.phase,
+        window.map_or(String::new(), |window| format!(" {window}")),
+        skipped.reason
+    );
+}
+
+/// What paths come to.
+pub(super) fn paths(report: &serde_json::Value, file: &Path) {
+    println!(
+        "{} paths by {}, seed {}: probability of loss {}",
+        report["paths"],
+        report["method"].as_str().unwrap_or_default(),
+        report["seed"],
+        figure(report["probability_of_loss"].as_f64())
+    );
+    let statistics = report["statistics"].as_object();
+    for (metric, values) in statistics.into_iter().flatten() {
+        let number = |key: &str| figure(values[key].as_f64());
+        let percentiles = values["percentiles"].as_object();
+        let mut percentiles: Vec<_> = percentiles.into_iter().flatten().collect();
+        let percent = |text: &str| text.parse().unwrap_or(f64::NAN);
+        percentiles.sort_by(|a, b| percent(a.0).total_cmp(&percent(b.0)));
+        let percentiles: Vec<String> = percentiles
+            .into_iter()
+            .map(|(percent, value)| format!("{percent}%: {}", figure(value.as_f64())))
+            .collect();
+        println!(
+            "  {metric:<14} original {}, mean {}, {} to {}; {}",
+            number("original"),
+            number("mean"),
+            number("min"),
+            number("max"),
+            percentiles.join(", ")
+        );
+    }
+    println!("  results: {}", file.display());
+}
+
 /// What the windows come to.
 pub(super) fn walk_forward(report: &serde_json::Value, file: &Path) {
     let number = |path: &str| figure(report.pointer(path).and_then(serde_json::Value::as_f64));

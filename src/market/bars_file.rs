@@ -4,7 +4,7 @@
 //! per reader whatever the length of the series, and a file that is truncated meanwhile is an
 //! error and never a SIGBUS.
 
-use super::BarBlock;
+use super::{BarBlock, Noise};
 use crate::{Error, Result};
 use admf_formats::bars::{
     BarsHeader, CHUNK_BYTES, CHUNK_HEADER_BYTES, COLUMN_BYTES, HEADER_BYTES, MAGIC, open_chunk,
@@ -24,6 +24,8 @@ pub struct BarsFile {
     file: File,
     path: PathBuf,
     header: BarsHeader,
+    /// What prices are read with.
+    noise: Option<Noise>,
 }
 
 impl BarsFile {
@@ -58,6 +60,20 @@ impl BarsFile {
             file,
             path: path.to_path_buf(),
             header,
+            noise: None,
+        })
+    }
+
+    /// The same bars, read with noise on their prices.
+    ///
+    /// Errors: the system has no further file descriptor.
+    pub fn perturbed(&self, noise: Noise) -> Result<BarsFile> {
+        let file = self.file.try_clone();
+        Ok(BarsFile {
+            file: file.map_err(Error::io("open", &self.path))?,
+            path: self.path.clone(),
+            header: self.header.clone(),
+            noise: Some(noise),
         })
     }
 
@@ -141,6 +157,9 @@ impl BarsFile {
             for (value, bytes) in values.iter_mut().zip(column(which + 1)) {
                 *value = f64::from_le_bytes(*bytes);
             }
+        }
+        if let Some(noise) = &self.noise {
+            noise.apply(into);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod columns;
 mod csv_source;
 mod import;
 mod interval;
+mod noise;
 #[cfg(feature = "parquet")]
 mod parquet_source;
 mod synth;
@@ -16,6 +17,7 @@ mod time;
 pub use bars_file::{Bar, BarsFile, BarsWriter};
 pub use cache::{open_bars, open_or_import};
 pub use import::{BarLabel, ImportOptions, ImportSummary, import};
+pub use noise::{Noise, volatility};
 pub use synth::synth;
 pub use time::TimeReader;
 

@@ -15,7 +15,9 @@ pub use phase::PhaseDir;
 
 use crate::error::{Error, Result};
 use crate::failpoint;
-use admf_formats::report::{RunData, RunReport, RunShard, RunStatus, StorageChange, to_json_bytes};
+use admf_formats::report::{
+    RunData, RunReport, RunShard, RunStatus, SkippedPhase, StorageChange, to_json_bytes,
+};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -30,7 +32,8 @@ const RUN_FOLDERS: [&str; 7] = [
 ];
 
 /// Files that a run makes in its directory, besides `run.json`.
-const RUN_FILES: [&str; 4] = [
+const RUN_FILES: [&str; 5] = [
+    "monte_carlo_results.json",
     "walk_forward_results.json",
     "k_fold_results.json",
     "out_of_sample_equity.csv",
@@ -135,6 +138,7 @@ impl RunDir {
                 }
                 run.started = earlier.started;
                 run.storage_changes = earlier.storage_changes;
+                run.skipped = earlier.skipped;
                 Existing::Resume
             }
         };
@@ -198,6 +202,21 @@ impl RunDir {
             phase: phase.to_owned(),
             from: "memory".to_owned(),
             to: "disk".to_owned(),
+            reason: reason.to_owned(),
+        });
+        self.write_run()
+    }
+
+    /// Notes that a phase of a window (empty where there are none) did not run, and why. What is
+    /// noted already (before a resume) gets the new reason.
+    pub fn note_skipped(&mut self, phase: &str, window: &str, reason: &str) -> Result<()> {
+        let window = (!window.is_empty()).then(|| window.to_owned());
+        self.run
+            .skipped
+            .retain(|skipped| skipped.phase != phase || skipped.window != window);
+        self.run.skipped.push(SkippedPhase {
+            phase: phase.to_owned(),
+            window,
             reason: reason.to_owned(),
         });
         self.write_run()
@@ -281,6 +300,7 @@ fn new_run(plan: RunPlan) -> RunReport {
         data: plan.data,
         phases: plan.phases,
         storage_changes: Vec::new(),
+        skipped: Vec::new(),
         shard: plan.shard,
         threads: plan.threads,
         memory_budget: plan.memory_budget,

@@ -15,7 +15,7 @@ use admf_formats::event::{AnyPayload, EventKind, Payload, Stamp};
 use admf_formats::report::{CurveReport, curve_metrics};
 use admf_formats::result::{EquityTotals, ExecutionTotals, TradeTotals};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS, rfc3339};
-use std::io::Write;
+use std::io::{self, Write};
 
 /// An equity curve, folded.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +56,9 @@ impl Fold {
         self.scale = self.totals.last / capital;
     }
 
-    /// Takes the segment's own equity at a close, and gives the curve's. What is lost stays lost:
-    /// from an equity of zero on, nothing is earned.
-    fn push(&mut self, ts_ns: i64, own: f64, holds: bool) -> f64 {
+    /// Takes the segment's own equity at a close, and gives the curve's and its return. What is lost
+    /// stays lost: from an equity of zero on, nothing is earned.
+    fn push(&mut self, ts_ns: i64, own: f64, holds: bool) -> (f64, f64) {
         let totals = &mut self.totals;
         let equity = if totals.last > 0.0 {
             (own * self.scale).max(0.0)
@@ -89,7 +89,7 @@ impl Fold {
         }
         self.first_ts.get_or_insert(ts_ns);
         self.last_ts = Some(ts_ns);
-        equity
+        (equity, change)
     }
 
     /// Adds the segment's own trades, in the curve's money.
@@ -159,24 +159,80 @@ pub(super) struct Segment {
     pub(super) values: Option<[f64; PARAMETERS_MAX]>,
 }
 
-/// The stitched curve and its benchmark, written as they grow.
-pub(super) struct Curve<W: Write> {
+/// One bar of the curve.
+pub(super) struct CurveBar<'a> {
+    ts_ns: i64,
+    window: &'a str,
+    /// Equity at the close.
+    equity: f64,
+    /// The benchmark's.
+    benchmark: f64,
+    /// Return of the bar.
+    pub(super) change: f64,
+}
+
+/// Hears a curve as it grows.
+pub(super) trait Listener {
+    /// One more bar.
+    fn bar(&mut self, _: &CurveBar<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// One more closed trade: what it made of the equity that all trades of its segment before it
+    /// left.
+    fn trade(&mut self, _: f64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hears nothing: the folded figures are enough.
+pub(super) struct Deaf;
+
+impl Listener for Deaf {}
+
+/// Writes the bars as rows.
+pub(super) struct Rows<W: Write>(W);
+
+impl<W: Write> Rows<W> {
+    /// Begins with the names of the columns.
+    pub(super) fn new(mut out: W) -> io::Result<Rows<W>> {
+        out.write_all(b"time,window,equity,buy_and_hold\n")?;
+        Ok(Rows(out))
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<W: Write> Listener for Rows<W> {
+    fn bar(&mut self, bar: &CurveBar<'_>) -> io::Result<()> {
+        let time = rfc3339(bar.ts_ns).unwrap_or_default();
+        writeln!(
+            self.0,
+            "{time},{},{},{}",
+            bar.window, bar.equity, bar.benchmark
+        )
+    }
+}
+
+/// The stitched curve and its benchmark, told as they grow.
+pub(super) struct Curve<L: Listener> {
     strategy: Fold,
     benchmark: Fold,
     worker: Worker,
-    out: W,
+    out: L,
 }
 
-impl<W: Write> Curve<W> {
-    /// A curve that begins with this capital; rows go to `out`.
-    pub(super) fn new(capital: f64, mut out: W) -> std::io::Result<Curve<W>> {
-        out.write_all(b"time,window,equity,buy_and_hold\n")?;
-        Ok(Curve {
+impl<L: Listener> Curve<L> {
+    /// A curve that begins with this capital.
+    pub(super) fn new(capital: f64, out: L) -> Curve<L> {
+        Curve {
             strategy: Fold::new(capital),
             benchmark: Fold::new(capital),
             worker: Worker::new(1),
             out,
-        })
+        }
     }
 
     /// Bytes that it keeps, the columns of one set apart.
@@ -208,6 +264,7 @@ impl<W: Write> Curve<W> {
             benchmark: &mut self.benchmark,
             trades: TradeFold::default(),
             execution: ExecutionFold::default(),
+            realized: capital,
             window,
             out: &mut self.out,
             error: None,
@@ -236,8 +293,8 @@ impl<W: Write> Curve<W> {
         Ok(())
     }
 
-    /// The reports of the curve and of its benchmark, and what rows were written to.
-    pub(super) fn finish(self, bars_per_year: f64) -> (CurveReport, CurveReport, W) {
+    /// The reports of the curve and of its benchmark, and what heard it.
+    pub(super) fn finish(self, bars_per_year: f64) -> (CurveReport, CurveReport, L) {
         (
             self.strategy.report(bars_per_year),
             self.benchmark.report(bars_per_year),
@@ -257,7 +314,7 @@ fn close_before(symbol: &Symbol, span: Span) -> Result<f64> {
 }
 
 /// Hears the events of one container and tells the curve every bar between them.
-struct Teller<'a, W: Write> {
+struct Teller<'a, L: Listener> {
     bars: &'a BarsFile,
     block: BarBlock,
     next: u64,
@@ -268,12 +325,14 @@ struct Teller<'a, W: Write> {
     benchmark: &'a mut Fold,
     trades: TradeFold,
     execution: ExecutionFold,
+    /// Capital of the segment and what its trades made.
+    realized: f64,
     window: &'a str,
-    out: &'a mut W,
+    out: &'a mut L,
     error: Option<Error>,
 }
 
-impl<W: Write> Teller<'_, W> {
+impl<L: Listener> Teller<'_, L> {
     /// Tells the bars up to but without `bar`.
     fn tell_to(&mut self, bar: u64) -> Result<()> {
         while self.next < bar {
@@ -284,12 +343,18 @@ impl<W: Write> Teller<'_, W> {
                 continue;
             }
             let (close, ts_ns) = (self.block.close[at as usize], self.block.ts_ns[at as usize]);
-            let equity =
-                self.strategy
-                    .push(ts_ns, self.cash + self.units * close, self.units != 0.0);
-            let benchmark = self.benchmark.push(ts_ns, close, true);
-            let time = rfc3339(ts_ns).unwrap_or_default();
-            writeln!(self.out, "{time},{},{equity},{benchmark}", self.window)
+            let own = self.cash + self.units * close;
+            let (equity, change) = self.strategy.push(ts_ns, own, self.units != 0.0);
+            let (benchmark, _) = self.benchmark.push(ts_ns, close, true);
+            let bar = CurveBar {
+                ts_ns,
+                window: self.window,
+                equity,
+                benchmark,
+                change,
+            };
+            self.out
+                .bar(&bar)
                 .map_err(Error::io("write the curve over", self.bars.path()))?;
             self.next += 1;
         }
@@ -297,7 +362,7 @@ impl<W: Write> Teller<'_, W> {
     }
 }
 
-impl<W: Write> Sink for Teller<'_, W> {
+impl<L: Listener> Sink for Teller<'_, L> {
     fn wants(&self, kind: EventKind) -> bool {
         use EventKind as Kind;
         matches!(
@@ -318,11 +383,23 @@ impl<W: Write> Sink for Teller<'_, W> {
         let mut bytes = Bytes([0; 128]);
         payload.write(&mut bytes.0[..P::BYTES]);
         match AnyPayload::read(P::KIND, &bytes.0[..P::BYTES]) {
-            Ok(AnyPayload::PositionClose(close)) => self.trades.close(stamp.bar, &close),
             Ok(AnyPayload::Order(_)) => self.execution.order(stamp.code),
             Ok(AnyPayload::Fill(fill)) => self.execution.fill(&fill),
             Ok(AnyPayload::Accrual(accrual)) => self.execution.accrual(&accrual),
             Ok(AnyPayload::RiskBreach(_)) => self.execution.breach(),
+            Ok(AnyPayload::PositionClose(close)) => {
+                self.trades.close(stamp.bar, &close);
+                let change = if self.realized > 0.0 {
+                    (close.pnl / self.realized).max(-1.0)
+                } else {
+                    0.0
+                };
+                self.realized += close.pnl;
+                if let Err(error) = self.out.trade(change) {
+                    let io = Error::io("write the trades over", self.bars.path());
+                    self.error.get_or_insert(io(error));
+                }
+            }
             Ok(AnyPayload::PortfolioUpdate(update)) => {
                 let until = u64::from(stamp.bar).min(self.end);
                 if let Err(error) = self.tell_to(until) {
@@ -338,7 +415,7 @@ impl<W: Write> Sink for Teller<'_, W> {
     fn end_trade(&mut self, _: u32) {}
 }
 
-impl<W: Write> TileSink for Teller<'_, W> {
+impl<L: Listener> TileSink for Teller<'_, L> {
     fn select(&mut self, _: usize) {}
 
     fn failure(&mut self) -> Option<Error> {

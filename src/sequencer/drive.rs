@@ -5,9 +5,10 @@
 //! window that has none; within it, committed containers are not run again.
 
 use super::comparison::{self, Comparison};
+use super::monte_carlo::{self, Best};
 use super::out_of_sample::{self, Roles};
 use super::phase::{Outcome, PhaseRun, RunSettings, plan_phase_on, symbol_window};
-use super::{Candidates, Phase, Piece, Sequence, WindowBars, parts};
+use super::{Candidates, Phase, Piece, Sequence, WindowBars, gate, parts};
 use crate::results::{Durability, PhaseDir, RunDir, write_atomic};
 use crate::{Error, Result};
 use admf_formats::report::{
@@ -53,13 +54,16 @@ impl Drive<'_> {
 
     /// Bytes that the windows keep.
     pub fn bytes(&self) -> u64 {
+        let paths = self.sequence.paths();
+        let paths = paths.map_or(0, |rule| monte_carlo::bytes(self.settings, rule));
         if !self.sequence.has_windows() {
-            return 0;
+            return paths;
         }
         let chosen: u64 = self.phases.iter().map(|phase| phase.top_n).sum();
         let symbols = self.settings.symbols.len() as u64;
         self.windows.len() as u64 * (WINDOW_BYTES + CHOSEN_BYTES * (chosen + symbols))
             + out_of_sample::bytes(self.settings)
+            + paths
     }
 
     /// The plan of every phase, on the first window: a plan does not depend on the bars.
@@ -69,6 +73,9 @@ impl Drive<'_> {
         &self,
         stand_ins: &dyn Fn(&Phase) -> Vec<ResultRecord>,
     ) -> Result<Vec<PhaseRun<'_>>> {
+        if let Some(rule) = self.sequence.paths() {
+            monte_carlo::check(self, rule)?;
+        }
         self.running()
             .map(|(_, phase)| {
                 let pieces = self.windows[0].pieces(phase.window);
@@ -88,21 +95,37 @@ impl Drive<'_> {
     /// Errors: of a phase, or of a file of the results tree.
     pub fn run(&self, directory: &mut RunDir, run: RunOne<'_>) -> Result<()> {
         let roles = Roles::of(self.phases).filter(|_| self.sequence.has_windows());
+        let mut best = None;
         for window in self.windows {
             let file = window_file(directory.path(), &window.folder);
             if roles.is_some() && file.is_file() {
                 continue;
             }
-            let report = self.run_window(window, roles, directory, run)?;
+            let report;
+            (report, best) = self.run_window(window, roles, directory, run)?;
             if roles.is_some() {
                 create_above(&file)?;
                 write_atomic(&file, &to_json_bytes(&report), Durability::Machine)?;
             }
         }
-        match roles {
-            Some(roles) => out_of_sample::write(self, roles, directory.path()),
+        if let Some(roles) = roles {
+            let is_gated = !directory.run().skipped.is_empty();
+            out_of_sample::write(self, roles, directory.path(), is_gated)?;
+        }
+        match self.sequence.paths() {
+            Some(rule) => monte_carlo::write(self, rule, roles, best, directory),
             None => Ok(()),
         }
+    }
+
+    /// What the paths came to, as JSON; none where none were drawn.
+    pub fn paths_report(&self, root: &Path) -> Result<Option<(PathBuf, serde_json::Value)>> {
+        let path = root.join(monte_carlo::RESULTS_FILE);
+        if self.sequence.paths().is_none() || !path.is_file() {
+            return Ok(None);
+        }
+        let report = read_json(&path)?;
+        Ok(Some((path, report)))
     }
 
     /// What the windows came to, as JSON; none where the sequence has no such report.
@@ -110,14 +133,7 @@ impl Drive<'_> {
         if Roles::of(self.phases).is_none() || !self.sequence.has_windows() {
             return Ok(None);
         }
-        let path = root.join(self.sequence.results_file());
-        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| Error::Results {
-                path,
-                message: error.to_string(),
-            })
+        read_json(&root.join(self.sequence.results_file())).map(Some)
     }
 
     /// Every window with the bars of its training and testing, as JSON.
@@ -131,13 +147,14 @@ impl Drive<'_> {
             .map(serde_json::Value::Array)
     }
 
+    /// Runs the phases of a window; also gives the best container of the last one.
     fn run_window(
         &self,
         window: &WindowBars,
         roles: Option<Roles>,
         directory: &mut RunDir,
         run: RunOne<'_>,
-    ) -> Result<SequenceWindow> {
+    ) -> Result<(SequenceWindow, Option<Best>)> {
         let mut report = SequenceWindow {
             window: window.folder.clone(),
             train: self.symbol_windows(window.train.iter().flatten().enumerate())?,
@@ -148,7 +165,21 @@ impl Drive<'_> {
         // What each phase hands over; nothing but records.
         let mut best: Vec<Vec<ResultRecord>> = Vec::with_capacity(self.phases.len());
         let mut comparison = Comparison::default();
+        let mut last = None;
+        // Why no further phase runs.
+        let mut shut: Option<String> = None;
         for (place, phase) in self.running() {
+            let pieces = window.pieces(phase.window);
+            if let Some(reason) = &shut {
+                let planned = plan_phase_on(self.settings, phase, &[], pieces[0], self.bytes())?;
+                let folder = directory.phase_in(&phase.name, &window.folder);
+                planned.write_not_run(&folder, reason)?;
+                directory.note_skipped(&phase.name, &window.folder, reason)?;
+                report.not_tested.get_or_insert_with(|| reason.clone());
+                best.push(Vec::new());
+                last = None;
+                continue;
+            }
             let chosen = match &phase.candidates {
                 Candidates::Space => Vec::new(),
                 Candidates::BestOf { phase: source, .. } => {
@@ -164,7 +195,6 @@ impl Drive<'_> {
                 best.push(Vec::new());
                 continue;
             }
-            let pieces = window.pieces(phase.window);
             let place_of = |part: &str| match (window.folder.as_str(), part) {
                 ("", part) => part.to_owned(),
                 (window, "") => window.to_owned(),
@@ -205,6 +235,7 @@ impl Drive<'_> {
             if !self.sequence.has_windows() {
                 comparison.add(phase, &planned, &outcome);
             }
+            shut = gate::shut(phase, &outcome);
             // What another phase chose is shown whatever it comes to, and a shard chooses nothing.
             if let (Candidates::Space, None, Some(message)) =
                 (&phase.candidates, self.settings.shard, outcome.unmet)
@@ -214,6 +245,11 @@ impl Drive<'_> {
                 }
                 report.not_tested = Some(message);
             }
+            let first = outcome.best.first().copied();
+            last = match &shut {
+                None => first.zip(outcome.aggregate.best.into_iter().next()),
+                Some(_) => None,
+            };
             best.push(outcome.best);
         }
         if !comparison.reports().is_empty() {
@@ -223,7 +259,12 @@ impl Drive<'_> {
                 Durability::Machine,
             )?;
         }
-        Ok(report)
+        if let (Some(reason), Some(_)) = (shut, self.sequence.paths())
+            && roles.is_none()
+        {
+            directory.note_skipped(monte_carlo::NAME, "", &reason)?;
+        }
+        Ok((report, last))
     }
 
     fn symbol_windows<'p>(
@@ -235,6 +276,14 @@ impl Drive<'_> {
             .map(|(at, piece)| symbol_window(&symbols[at % symbols.len()], piece.span))
             .collect()
     }
+}
+
+fn read_json(path: &Path) -> Result<serde_json::Value> {
+    let text = std::fs::read(path).map_err(Error::io("read", path))?;
+    serde_json::from_slice(&text).map_err(|error| Error::Results {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    })
 }
 
 /// The file of a window.

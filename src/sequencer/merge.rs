@@ -58,6 +58,7 @@ pub fn merge_phase(shards: &[(Shard, PhaseDir)], out: &PhaseDir) -> Result<Aggre
     let aggregate = aggregator.report();
     out.write_aggregate(&aggregate)?;
     out.write_summary(&PhaseSummary {
+        not_run: None,
         phase: manifest.phase,
         containers: manifest.containers,
         failed: aggregate.failed,

@@ -4,12 +4,15 @@ mod comparison;
 mod curve;
 mod drive;
 mod footprint;
+mod gate;
 mod layout;
 mod merge;
+mod monte_carlo;
 mod out_of_sample;
 mod parts;
 mod pattern;
 mod phase;
+mod resample;
 mod sequence;
 mod tile;
 mod traces;
@@ -19,12 +22,13 @@ pub use drive::{Drive, RunOne};
 pub use merge::merge_phase;
 pub use pattern::Pattern;
 pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, plan_phase_on, run_phase};
+pub use resample::{Method, PATHS_MAX, PathRule};
 pub use sequence::{FoldRule, Iterations, LEVELS_MAX, Level, Sequence, Unit, WindowRule};
 pub use traces::{ContainerTrace, Traces};
 pub use windows::{Piece, WINDOWS_MAX, WindowBars, windows};
 
 use crate::container::ContainerRules;
-use admf_formats::report::Objective;
+use admf_formats::report::{Objective, ResultConstraint};
 use std::path::PathBuf;
 
 /// Where results of a phase go.
@@ -140,6 +144,8 @@ pub struct Phase {
     pub container_traces: Vec<ContainerTrace>,
     /// What ranks its containers.
     pub objective: Objective,
+    /// What its best container must meet, or no later phase runs.
+    pub gate: Vec<ResultConstraint>,
     /// How many best containers are reported and handed over.
     pub top_n: u64,
     /// Percentiles of the aggregate, in rising order.

@@ -3,7 +3,7 @@
 //! Made from the windows' files and the bars once every window is finished, so that a resumed run
 //! writes the same bytes.
 
-use super::curve::{Curve, Segment};
+use super::curve::{Curve, Deaf, Rows, Segment};
 use super::drive::{Drive, window_file};
 use super::phase::RunSettings;
 use super::{Candidates, Phase, Piece, Window, WindowBars};
@@ -17,7 +17,7 @@ use admf_formats::report::{
 };
 use admf_formats::units::{PARAMETERS_MAX, finite};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
 
 /// The curve's name.
@@ -53,28 +53,22 @@ pub(super) fn bytes(settings: &RunSettings<'_>) -> u64 {
     };
     // Features that cannot be are refused when the phase is planned.
     let features = feature_bytes(settings.strategy, &[set]).unwrap_or(0) as u64;
-    Curve::<Vec<u8>>::bytes() + features + BUFFER_BYTES as u64
+    Curve::<Deaf>::bytes() + features + BUFFER_BYTES as u64
 }
 
 /// Writes the curve and the report.
 ///
-/// Errors: [`Error::Unmet`] where no window was tested, once both are written.
-pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> {
-    let windows: Vec<SequenceWindow> = drive
-        .windows
-        .iter()
-        .map(|window| read_window(&window_file(root, &window.folder)))
-        .collect::<Result<_>>()?;
+/// Errors: [`Error::Unmet`] where no window was tested, once both are written; not behind a shut
+/// gate (`is_gated`), which is no error.
+pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path, is_gated: bool) -> Result<()> {
+    let windows = read_windows(drive, root)?;
     let path = root.join(CURVE_FILE);
     let temporary = root.join(format!(".{CURVE_FILE}.tmp"));
     let io = |action| Error::io(action, &temporary);
     let file = File::create(&temporary).map_err(io("create"))?;
     let phase = &drive.phases[roles.testing];
-    let mut curve = Curve::new(
-        phase.container.portfolio.initial_capital,
-        BufWriter::with_capacity(BUFFER_BYTES, file),
-    )
-    .map_err(io("write"))?;
+    let rows = Rows::new(BufWriter::with_capacity(BUFFER_BYTES, file)).map_err(io("write"))?;
+    let mut curve = Curve::new(phase.container.portfolio.initial_capital, rows);
     let mut bars_per_year = None;
     for (at, (window, bars)) in windows.iter().zip(drive.windows).enumerate() {
         let segment = segment(drive, window, bars, drive.windows.get(at + 1))?;
@@ -89,14 +83,17 @@ pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> 
     std::fs::rename(&temporary, &path).map_err(Error::io("write", &path))?;
     let tested = windows.iter().filter(|window| window.not_tested.is_none());
     let tested = tested.count() as u64;
-    let untested = windows.first().filter(|_| tested == 0).map(|first| {
-        format!(
-            "none of {} windows was tested; {}: {}",
-            windows.len(),
-            first.window,
-            first.not_tested.as_deref().unwrap_or_default(),
-        )
-    });
+    let untested = windows
+        .first()
+        .filter(|_| tested == 0 && !is_gated)
+        .map(|first| {
+            format!(
+                "none of {} windows was tested; {}: {}",
+                windows.len(),
+                first.window,
+                first.not_tested.as_deref().unwrap_or_default(),
+            )
+        });
     let objective = &drive.phases[roles.training].objective;
     let report = WalkForwardReport {
         sequence: drive
@@ -124,6 +121,28 @@ pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path) -> Result<()> 
         Some(message) => Err(Error::Unmet { message }),
         None => Ok(()),
     }
+}
+
+/// Every window's file.
+fn read_windows(drive: &Drive<'_>, root: &Path) -> Result<Vec<SequenceWindow>> {
+    drive
+        .windows
+        .iter()
+        .map(|window| read_window(&window_file(root, &window.folder)))
+        .collect()
+}
+
+/// The segments of the stitched curve that have bars, in order.
+pub(super) fn segments(drive: &Drive<'_>, root: &Path) -> Result<Vec<Segment>> {
+    let windows = read_windows(drive, root)?;
+    let mut segments = Vec::with_capacity(windows.len());
+    for (at, (window, bars)) in windows.iter().zip(drive.windows).enumerate() {
+        let segment = segment(drive, window, bars, drive.windows.get(at + 1))?;
+        if segment.piece.span.first < segment.piece.span.end {
+            segments.push(segment);
+        }
+    }
+    Ok(segments)
 }
 
 fn read_window(path: &Path) -> Result<SequenceWindow> {

@@ -242,7 +242,7 @@ impl PhaseRun<'_> {
         ];
         if self.sequence_bytes > 0 {
             shared.push(Part {
-                name: "windows",
+                name: "sequence",
                 bytes: self.sequence_bytes,
             });
         }
@@ -362,6 +362,14 @@ impl PhaseRun<'_> {
         self.storage_change.is_none() && self.phase.container_results.writes_json(self.sets.len())
     }
 
+    /// Writes the summary of the phase where it does not run, and nothing else.
+    pub(super) fn write_not_run(&self, folder: &PhaseDir, reason: &str) -> Result<()> {
+        let mut summary = self.summary(&self.aggregator(), 0)?;
+        (summary.containers, summary.not_run) = (0, Some(reason.to_owned()));
+        folder.create()?;
+        folder.write_summary(&summary)
+    }
+
     pub(super) fn summary(&self, aggregator: &Aggregator, failed: u64) -> Result<PhaseSummary> {
         let phase = self.phase;
         let rules = &phase.container.trace;
@@ -380,6 +388,7 @@ impl PhaseRun<'_> {
             failed,
             window: window.collect::<Result<_>>()?,
             metrics_summary: aggregator.metrics(),
+            not_run: None,
             config: PhaseConfig {
                 results_storage: text("results_storage"),
                 container_results: text("container_results"),

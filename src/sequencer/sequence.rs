@@ -2,7 +2,7 @@
 //!
 //! Leaves out how one is written (`workflow`) and which bars its windows have (`windows`).
 
-use super::Split;
+use super::{PathRule, Split};
 use std::path::PathBuf;
 
 /// Levels that a sequence has at most.
@@ -56,7 +56,7 @@ pub struct FoldRule {
 }
 
 /// What one level repeats.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Iterations {
     /// Nothing: all the bars, once.
     Once,
@@ -66,6 +66,8 @@ pub enum Iterations {
     Windows(WindowRule),
     /// Folds.
     Folds(FoldRule),
+    /// Nothing while it runs: the paths are drawn from what the sequence inside comes to.
+    Paths(PathRule),
 }
 
 /// One level.
@@ -100,6 +102,16 @@ impl Sequence {
                 Iterations::Windows(_) | Iterations::Folds(_)
             )
         })
+    }
+
+    /// The paths that are drawn from its results, where it has some.
+    pub fn paths(&self) -> Option<&PathRule> {
+        self.levels
+            .iter()
+            .find_map(|level| match &level.iterations {
+                Iterations::Paths(rule) => Some(rule),
+                _ => None,
+            })
     }
 
     /// Whether training lies on both sides of testing.

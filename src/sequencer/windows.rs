@@ -169,11 +169,13 @@ impl Cutter<'_> {
 
     /// Cuts a scope by the levels from `level` on.
     fn cut(&mut self, level: usize, scope: &Scope, folder: String) -> Result<()> {
-        let iterations = self.sequence.levels[level].iterations;
+        let iterations = self.sequence.levels[level].iterations.clone();
         let is_last = level + 1 == self.sequence.levels.len();
         match iterations {
-            Iterations::Once if is_last => self.push(folder, Vec::new(), Vec::new(), &scope.spans),
-            Iterations::Once => self.cut(level + 1, scope, folder),
+            Iterations::Once | Iterations::Paths(_) if is_last => {
+                self.push(folder, Vec::new(), Vec::new(), &scope.spans)
+            }
+            Iterations::Once | Iterations::Paths(_) => self.cut(level + 1, scope, folder),
             Iterations::Split(split) => {
                 if !is_last {
                     return Err(self.error(format!(

@@ -14,6 +14,7 @@ mod space;
 mod tile;
 
 pub use constraint::Constraint;
+pub(crate) use permutation::Permutation;
 pub use range::{Range, between_logs};
 pub use sampler::{Method, SAMPLES_MAX, Sampler};
 pub use shard::{SHARDS_MAX, Shard};

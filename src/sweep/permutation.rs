@@ -9,14 +9,14 @@ pub(super) const ROUNDS: usize = 6;
 /// Source: J. Black and P. Rogaway, "Ciphers with arbitrary finite domains" (2002), cycle walking.
 /// The round function is the finalizer of SplitMix64 (G. Steele, D. Lea, C. Flood, 2014).
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Permutation {
+pub(crate) struct Permutation {
     count: u64,
     half_bits: u32,
     keys: [u64; ROUNDS],
 }
 
 impl Permutation {
-    pub(super) fn new(count: u64, keys: [u64; ROUNDS]) -> Permutation {
+    pub(crate) fn new(count: u64, keys: [u64; ROUNDS]) -> Permutation {
         let bits = 64 - count.saturating_sub(1).leading_zeros();
         Permutation {
             count,
@@ -27,7 +27,7 @@ impl Permutation {
 
     /// Where `place` below the count goes. The domain is at most four times the count, so few
     /// steps are walked.
-    pub(super) fn of(&self, place: u64) -> u64 {
+    pub(crate) fn of(&self, place: u64) -> u64 {
         let mut found = place;
         loop {
             found = self.once(found);

@@ -1,6 +1,7 @@
 //! From the document to a workflow.
 
 use super::document::{Document, Node};
+use super::objective::set_gates;
 use super::phases::phases;
 use super::space;
 use super::words::{self, suggestion};
@@ -55,7 +56,11 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         outline,
         settings: sequence_settings,
     } = sequence::resolve(document, &root, &name_node)?;
-    let (phases, phase_settings) = phases(document, &root, &outline)?;
+    let (mut phases, phase_settings) = phases(document, &root, &outline)?;
+    if let Some(gates) = root.get("gates") {
+        let has_paths = sequence.paths().is_some() && !sequence.has_windows();
+        set_gates(&gates, &mut phases, has_paths)?;
+    }
     super::levels::check_patterns(document, &phases, space.len() * data.symbols.len() as u64)?;
     if sequence.has_folds()
         && let Some(phase) = phases.iter().find(|phase| {
@@ -67,7 +72,7 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
             phase.name
         )));
     }
-    let settings = json!({
+    let mut settings = json!({
         "workflow": name,
         "results_dir": results_dir,
         "data": root.get("data").map(|node| node.value().clone()),
@@ -75,6 +80,9 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         "sequence": sequence_settings,
         "phases": phase_settings,
     });
+    if let Some(gates) = root.get("gates") {
+        settings["gates"] = gates.value().clone();
+    }
     Ok(Workflow {
         name,
         results_dir,

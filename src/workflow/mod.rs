@@ -7,6 +7,7 @@
 mod check;
 mod document;
 mod levels;
+mod monte_carlo;
 mod objective;
 mod phases;
 mod sequence;
@@ -86,6 +87,9 @@ pub fn from_settings(settings: &Value, path: &Path) -> Result<Workflow> {
     }
     if let Some(sequence) = settings["sequence"].as_object() {
         document.extend(sequence.clone());
+    }
+    if let Some(gates) = settings.get("gates") {
+        document.insert("gates".to_owned(), gates.clone());
     }
     document.insert("phase_overrides".to_owned(), settings["phases"].clone());
     // Here null is what a run kept of a setting without a value.

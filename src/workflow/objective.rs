@@ -7,11 +7,16 @@
 use super::document::Node;
 use super::words::suggestion;
 use crate::Result;
+use crate::sequencer::Phase;
 use admf_formats::report::{Bound, Metrics, Objective, ResultConstraint, Sense, Term};
 
 /// Short names that constraints on results may use: `min_trades` is `min_total_trades`, and
 /// `max_drawdown` bounds the largest drawdown.
-const ALIASES: [(&str, &str); 2] = [("trades", "total_trades"), ("drawdown", "max_drawdown")];
+const ALIASES: [(&str, &str); 3] = [
+    ("trades", "total_trades"),
+    ("drawdown", "max_drawdown"),
+    ("sharpe", "sharpe_ratio"),
+];
 
 /// The objective with its constraints.
 pub(super) fn objective(objective: &Node<'_>, constraints: &Node<'_>) -> Result<Objective> {
@@ -66,6 +71,32 @@ fn terms(node: &Node<'_>) -> Result<Vec<Term>> {
             Ok(term(metric, weight))
         })
         .collect()
+}
+
+/// Sets the gate of every phase that `gates` names.
+///
+/// Errors: an unknown phase or constraint, or a gate that nothing follows.
+pub(super) fn set_gates(node: &Node<'_>, phases: &mut [Phase], has_paths: bool) -> Result<()> {
+    let names: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    node.map(&known)?;
+    let last = phases.len() - 1;
+    for (place, phase) in phases.iter_mut().enumerate() {
+        let Some(gate) = node.get(&phase.name) else {
+            continue;
+        };
+        if place == last && !has_paths {
+            return Err(gate.error(format!(
+                "nothing follows phase {}, so a gate after it has no use; remove it, or use result_constraints",
+                phase.name
+            )));
+        }
+        phase.gate = result_constraints(&gate)?;
+        if phase.gate.is_empty() {
+            return Err(gate.error("a map such as {min_sharpe: 0.5, min_trades: 10} was expected"));
+        }
+    }
+    Ok(())
 }
 
 fn result_constraints(node: &Node<'_>) -> Result<Vec<ResultConstraint>> {

@@ -255,6 +255,7 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
             trace: trace(source)?,
         },
         objective: objective(&source.get("objective"), &source.get("result_constraints"))?,
+        gate: Vec::new(),
         top_n: source.get("top_n").count()?,
         percentiles: percentiles(&source.get("percentiles"))?,
         results_storage: match storage.word(&["disk", "memory"])? {

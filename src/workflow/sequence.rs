@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Built-in patterns by name.
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 6] = [
     ("single_pass", include_str!("patterns/single_pass.yaml")),
     (
         "parameter_sweep",
@@ -24,23 +24,26 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("train_test", include_str!("patterns/train_test.yaml")),
     ("walk_forward", include_str!("patterns/walk_forward.yaml")),
     ("k_fold", include_str!("patterns/k_fold.yaml")),
+    ("monte_carlo", include_str!("patterns/monte_carlo.yaml")),
 ];
 
 /// Workflows and their patterns.
-const WORKFLOW_PATTERNS: [(&str, &str); 5] = [
+const WORKFLOW_PATTERNS: [(&str, &str); 6] = [
     ("single_backtest", "single_pass"),
     ("parameter_sweep", "parameter_sweep"),
     ("train_test_optimization", "train_test"),
     ("walk_forward_optimization", "walk_forward"),
     ("k_fold_optimization", "k_fold"),
+    ("monte_carlo", "monte_carlo"),
 ];
 
 /// Kinds of iteration, the key with their settings, and the built-in pattern with their defaults.
-const KINDS: [(&str, &str, &str); 4] = [
+const KINDS: [(&str, &str, &str); 5] = [
     ("once", "", ""),
     ("split", "split", "train_test"),
     ("windows", "walk_forward", "walk_forward"),
     ("folds", "k_fold", "k_fold"),
+    ("paths", "monte_carlo", "monte_carlo"),
 ];
 
 /// Folders of the results tree that a phase cannot have.
@@ -173,6 +176,12 @@ impl Walk<'_> {
                 "`iterations: {word}` stands inside `iterations: {word}`; each kind can stand in a sequence once"
             )));
         }
+        let is_paths = word == "paths";
+        if is_paths && !self.patterns.is_empty() {
+            return Err(asked.error(format!(
+                "`{name}` draws paths from what is inside it, so nothing can stand around it"
+            )));
+        }
         let mut settings = match kind.2 {
             "" => json!({}),
             base => {
@@ -200,6 +209,15 @@ impl Walk<'_> {
             kind,
             settings,
         });
+        let own = self.root.get("monte_carlo").filter(|_| is_paths);
+        if let Some(inside) = own.and_then(|own| own.get("inside")) {
+            return self.enter(&inside);
+        }
+        if is_paths && node.get("phases").is_some() {
+            return Err(
+                node.error("`iterations: paths` needs a sequence `inside`, which has the phases")
+            );
+        }
         match (node.get("phases"), node.get("inside")) {
             (Some(phases), None) => self.phases(&phases),
             (None, Some(inside)) => self.enter(&inside),
@@ -299,7 +317,14 @@ impl Walk<'_> {
                 (None, None) => {}
             }
             let node = self.document.node(merged, vec![key.to_owned()]);
-            let (iterations, effective) = iterations(kind, &node)?;
+            let (iterations, mut effective) = if kind == "paths" {
+                super::monte_carlo::path_rule(&node, self.root.get(key).as_ref())?
+            } else {
+                iterations(kind, &node)?
+            };
+            if workflow == key && kind == "paths" {
+                effective["inside"] = inline.clone().unwrap_or_default();
+            }
             if !key.is_empty() {
                 settings.insert(key.to_owned(), effective);
             }
@@ -330,7 +355,13 @@ impl Walk<'_> {
 
     /// Settings of a kind of iteration that the sequence does not have.
     fn refuse_unused(&self, workflow: &str, used: &[&str]) -> Result<()> {
-        for key in ["split", "train_ratio", "walk_forward", "k_fold"] {
+        for key in [
+            "split",
+            "train_ratio",
+            "walk_forward",
+            "k_fold",
+            "monte_carlo",
+        ] {
             let kind = if key == "train_ratio" { "split" } else { key };
             if let Some(node) = self.root.get(key)
                 && !used.contains(&kind)
@@ -338,6 +369,7 @@ impl Walk<'_> {
                 let advice = match kind {
                     "split" => "train_test_optimization",
                     "k_fold" => "k_fold_optimization",
+                    "monte_carlo" => "monte_carlo",
                     _ => "walk_forward_optimization",
                 };
                 return Err(node.error(format!(
@@ -401,6 +433,7 @@ fn iterations(kind: &str, node: &Node<'_>) -> Result<(Iterations, Value)> {
             };
             (Iterations::Split(split), settings)
         }
+        "paths" => return super::monte_carlo::path_rule(node, None),
         "folds" => {
             let rule = fold_rule(node)?;
             let settings = json!({

@@ -1,17 +1,18 @@
 //! Every word a workflow file may contain.
 
 /// Workflows.
-pub(super) const WORKFLOWS: [&str; 6] = [
+pub(super) const WORKFLOWS: [&str; 7] = [
     "train_test_optimization",
     "parameter_sweep",
     "single_backtest",
     "walk_forward_optimization",
     "k_fold_optimization",
+    "monte_carlo",
     "sequence",
 ];
 
 /// Keys of the whole workflow.
-pub(super) const WORKFLOW_KEYS: [&str; 12] = [
+pub(super) const WORKFLOW_KEYS: [&str; 14] = [
     "workflow",
     "results_dir",
     "memory_budget",
@@ -21,6 +22,8 @@ pub(super) const WORKFLOW_KEYS: [&str; 12] = [
     "train_ratio",
     "walk_forward",
     "k_fold",
+    "monte_carlo",
+    "gates",
     "sequence",
     "sequences",
     "phase_overrides",
@@ -74,6 +77,16 @@ pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
 pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "integer", "choice"];
 pub(super) const WALK_FORWARD: [&str; 5] = ["train", "test", "step", "unit", "anchored"];
 pub(super) const K_FOLD: [&str; 4] = ["folds", "purge", "embargo", "unit"];
+pub(super) const MONTE_CARLO: [&str; 7] = [
+    "method",
+    "paths",
+    "seed",
+    "block",
+    "noise",
+    "percentiles",
+    "inside",
+];
+pub(super) const METHODS: [&str; 3] = ["block_bootstrap", "trade_reshuffle", "price_noise"];
 pub(super) const PATTERN: [&str; 5] = ["pattern", "iterations", "settings", "phases", "inside"];
 pub(super) const PATTERN_PHASE: [&str; 4] = ["name", "on", "best_of", "defaults"];
 

@@ -178,6 +178,9 @@ pub struct PhaseSummary {
     pub window: Vec<SymbolWindow>,
     /// As in the aggregate.
     pub metrics_summary: AggregateMetrics,
+    /// Why it did not run; absent where it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<String>,
     /// The settings of the phase.
     pub config: PhaseConfig,
 }

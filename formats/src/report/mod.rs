@@ -8,6 +8,7 @@ mod aggregate;
 mod comparison;
 mod container;
 mod metrics;
+mod monte_carlo;
 mod objective;
 mod run;
 mod walk_forward;
@@ -22,8 +23,9 @@ pub use container::{
     ReportSymbol, SummaryReport, WindowReport,
 };
 pub use metrics::Metrics;
+pub use monte_carlo::{MonteCarloReport, MonteCarloSource, PathMetric, PathStatistics};
 pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
-pub use run::{RunData, RunReport, RunShard, RunStatus, StorageChange};
+pub use run::{RunData, RunReport, RunShard, RunStatus, SkippedPhase, StorageChange};
 pub use walk_forward::{
     ChosenSet, CurveReport, EfficiencyReport, ParameterStability, SequenceWindow, StabilityReport,
     WalkForwardReport, WindowFigures, curve_metrics,

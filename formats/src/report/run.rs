@@ -24,6 +24,9 @@ pub struct RunReport {
     pub phases: Vec<String>,
     /// Phases whose results went elsewhere than the workflow says.
     pub storage_changes: Vec<StorageChange>,
+    /// Phases that did not run, with the reason; absent where all ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedPhase>,
     /// The part of its containers that it ran; absent where it ran all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<RunShard>,
@@ -71,6 +74,18 @@ pub struct RunData {
     pub bars: u64,
     /// Digest of its bars, in hex.
     pub digest: String,
+}
+
+/// A phase that did not run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkippedPhase {
+    /// Name of the phase, or `monte_carlo`.
+    pub phase: String,
+    /// Its window; null where there are none.
+    pub window: Option<String>,
+    /// Why, with figures.
+    pub reason: String,
 }
 
 /// Results of a phase that went to disk because the budget could not hold them.
