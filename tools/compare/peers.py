@@ -17,7 +17,6 @@ the loops and from a cold process for admf; "whole" is the process.
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -56,12 +55,12 @@ class Admf:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         out = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
+        status = process.wait()
         whole = time.perf_counter() - started
         if status:
             sys.exit(f"{command} failed")
         report = json.loads(out)
-        return {"inner": report["seconds"]["sweep"], "whole": whole, "peak": usage.ru_maxrss / 1024,
+        return {"inner": report["seconds"]["sweep"], "whole": whole, "peak": report["peak_memory_bytes"] / 2**20,
                 "results": report["results"]}
 
     def metrics(self, results):
