@@ -175,7 +175,7 @@ pub(crate) fn first_half(folder: &Path, manifest: &Manifest, base: f64) {
     let mut batch = handle.batch().expect("a batch");
     batch.frames.extend(trade(base, 7, 3));
     batch.frames.extend(every_kind(10));
-    batch.push(record(base, 0, 25, 4), None);
+    batch.push(record(base, 0, 26, 4), None);
     batch.frames.extend(trade(base, 10, 4));
     batch.push(record(base, 1, 3, 2), None);
     handle
