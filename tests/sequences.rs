@@ -278,6 +278,11 @@ fn a_killed_walk_forward_goes_on_and_gives_the_same_bytes() {
             assert!(window.join("aggregate_results.json").is_file());
             assert!(window.join("phase_summary.json").is_file());
         }
+        // Roots, threads and kills leave no mark in an archive either.
+        let archive = format!("training/window_{number:02}/traces/archive_00000.admf");
+        let [one, other] =
+            [&whole, &cut].map(|root| std::fs::read(root.join(&archive)).expect("an archive"));
+        assert!(one == other, "{archive}");
         assert!(
             whole
                 .join(format!("windows/window_{number:02}.json"))

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Folder of imported bars, under the results root.
-pub(super) const BARS_CACHE: &str = ".bars";
+pub(super) use crate::market::BARS_CACHE;
 /// A year, for bars per year.
 const YEAR_NS: f64 = 365.25 * 86_400e9;
 

@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
 
+/// Folder of imported bars, under a results root.
+pub const BARS_CACHE: &str = ".bars";
 /// Changes where the same file is imported to other bars than before.
 const IMPORT_VERSION: u32 = 2;
 

@@ -15,7 +15,7 @@ mod tests;
 mod time;
 
 pub use bars_file::{Bar, BarsFile, BarsWriter};
-pub use cache::{open_bars, open_or_import};
+pub use cache::{BARS_CACHE, open_bars, open_or_import};
 pub use import::{BarLabel, ImportOptions, ImportSummary, import};
 pub use noise::{Noise, volatility};
 pub use synth::synth;

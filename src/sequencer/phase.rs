@@ -5,7 +5,7 @@ use super::layout::{Layout, Sets};
 use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::Span;
-use crate::market::BarsFile;
+use crate::market::{BARS_CACHE, BarsFile};
 use crate::plan::{self, Part, Plan};
 use crate::results::{Aggregator, PhaseDir};
 use crate::segment::retention::{Backing, RetentionPolicy};
@@ -23,7 +23,7 @@ use admf_formats::report::{
 use admf_formats::result::ResultRecord;
 use admf_formats::units::rfc3339;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -314,7 +314,7 @@ impl PhaseRun<'_> {
                 .zip(&self.pieces)
                 .map(|(symbol, Piece { span, .. })| ManifestSymbol {
                     symbol: symbol.symbol.clone(),
-                    bars_file: symbol.bars.path().to_string_lossy().into_owned(),
+                    bars_file: bars_name(symbol.bars.path()),
                     bars_digest: symbol.bars.digest(),
                     first_bar: span.first,
                     end_bar: span.end,
@@ -710,4 +710,17 @@ fn run_worker(
         std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
     }
     Ok(end)
+}
+
+/// A bars file as an archive names it. Imported bars are named from the results root on, so that
+/// archives are the same bytes under any root.
+fn bars_name(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name);
+    match (folder, path.file_name()) {
+        (Some(folder), Some(file)) if folder == BARS_CACHE => Path::new(BARS_CACHE)
+            .join(file)
+            .to_string_lossy()
+            .into_owned(),
+        _ => path.to_string_lossy().into_owned(),
+    }
 }
