@@ -49,7 +49,7 @@ fn verify_names_what_is_lost_and_says_so_by_its_exit_code() {
     let text = String::from_utf8_lossy(&sound.stdout).into_owned();
     assert_eq!(sound.status.code(), Some(0), "{text}");
     assert!(
-        text.contains("intact, sealed: 4 of 5 containers committed, 31 events, 3 unsealed"),
+        text.contains("intact, sealed: 4 of 5 containers committed, 32 events, 3 unsealed"),
         "{text}"
     );
     assert!(before == state(&folder), "verify changes nothing");
