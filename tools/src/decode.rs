@@ -74,7 +74,7 @@ fn damaged(path: &Path, offset: u64, problem: &str) -> Error {
 /// Calls `each` with the events of an archive: committed containers by index, then what belongs to
 /// containers that were not finished.
 ///
-/// Errors: as [`file`].
+/// Errors: as [`file()`].
 pub fn archive<B: Bytes>(
     path: &Path,
     archive: &Archive<B>,
@@ -172,7 +172,7 @@ fn chunk_frames(
 
 /// Calls `each` with the events of a pool: containers by index, events by sequence.
 ///
-/// Errors: as [`file`].
+/// Errors: as [`file()`].
 pub fn pool<B: Bytes>(
     pool: &Pool<B>,
     what: What,
