@@ -2,6 +2,7 @@
 
 mod bars_file;
 mod cache;
+mod calendar;
 mod columns;
 mod csv_source;
 mod import;
@@ -16,6 +17,7 @@ mod time;
 
 pub use bars_file::{Bar, BarsFile, BarsWriter};
 pub use cache::{BARS_CACHE, open_bars, open_or_import};
+pub use calendar::{Calendar, LocalTimes};
 pub use import::{BarLabel, ImportOptions, ImportSummary, import};
 pub use noise::{Noise, volatility};
 pub use synth::synth;
