@@ -1,5 +1,9 @@
 //! Execution: when an order fills, at what price and cost, and where stops lie.
 
+mod costs;
+
+pub use costs::{Borrow, Commission, PerShare, PriceCost};
+
 /// When an order decided on the close of bar i fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FillAt {
@@ -9,39 +13,6 @@ pub enum FillAt {
     SameClose,
 }
 
-/// Commission of one fill, in money.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Commission {
-    /// Fraction of the fill's value.
-    Rate(f64),
-    /// Money per unit.
-    PerShare(f64),
-    /// Money per fill.
-    Fixed(f64),
-}
-
-impl Commission {
-    /// Commission of a fill of `qty` units (sign ignored) at `price`.
-    #[inline(always)]
-    pub fn of(self, qty: f64, price: f64) -> f64 {
-        match self {
-            Commission::Rate(rate) => (qty * price).abs() * rate,
-            Commission::PerShare(money) => qty.abs() * money,
-            Commission::Fixed(money) => money,
-        }
-    }
-
-    /// What one unit at `price` costs, and what the fill costs besides.
-    #[inline(always)]
-    pub fn unit_and_fixed_cost(self, price: f64) -> (f64, f64) {
-        match self {
-            Commission::Rate(rate) => (price + price * rate, 0.0),
-            Commission::PerShare(money) => (price + money, 0.0),
-            Commission::Fixed(money) => (price, money),
-        }
-    }
-}
-
 /// Execution of a container's orders.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExecutionRules {
@@ -49,20 +20,14 @@ pub struct ExecutionRules {
     pub fill: FillAt,
     /// Cost of a fill.
     pub commission: Commission,
-    /// Fraction of the price lost on every fill.
-    pub slippage_rate: f64,
+    /// What prices of fills are worse.
+    pub price_cost: PriceCost,
+    /// Cost of holding a short position over night.
+    pub borrow: Option<Borrow>,
     /// Stop loss as a fraction of the close of the signal bar.
     pub stop_loss: Option<f64>,
     /// Take profit as a fraction of the close of the signal bar.
     pub take_profit: Option<f64>,
-}
-
-impl ExecutionRules {
-    /// Price after slippage of a buy (`sign` 1) or a sell (`sign` -1).
-    #[inline(always)]
-    pub fn slipped(&self, price: f64, sign: f64) -> f64 {
-        price * (1.0 + sign * self.slippage_rate)
-    }
 }
 
 /// Exit levels of an open position; infinite where there is none.

@@ -1,7 +1,10 @@
-//! Portfolio rules: how large a position, in which direction.
+//! Portfolio rules: how large a position, in which direction, within which limits.
 
-use crate::execution::Commission;
-use admf_formats::event::Reason;
+mod risk;
+mod sizing;
+
+pub use risk::{Breach, Breaches, Entry, RiskRules};
+pub use sizing::EntryTerms;
 
 /// Which positions a container may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,27 @@ pub enum Sizing {
     Quantity(f64),
     /// So much cash, costs included.
     Cash(f64),
+    /// So many units that the way from the fill to the stop loss costs this fraction of equity.
+    RiskPerTrade {
+        /// Fraction of equity.
+        fraction: f64,
+    },
+    /// So many units that a move of some average true ranges costs this fraction of equity.
+    Atr {
+        /// Fraction of equity.
+        fraction: f64,
+        /// Average true ranges.
+        multiple: f64,
+        /// Bars of the average.
+        period: u32,
+    },
+    /// So many units that equity, at the close's volatility, has this volatility per year.
+    Volatility {
+        /// Wanted standard deviation of a year's log returns.
+        annual: f64,
+        /// Bars that the volatility is measured on.
+        period: u32,
+    },
 }
 
 /// The portfolio of a container.
@@ -34,6 +58,9 @@ pub struct PortfolioRules {
     pub direction: Direction,
     /// Size of an entry.
     pub sizing: Sizing,
+    /// Entries that a position may have. An entry condition that holds again, after a bar on which
+    /// it did not, adds one to the position of its side.
+    pub max_entries: u32,
     /// Whether sizes are rounded down to whole units.
     pub whole_units: bool,
     /// Whether an open position is closed at the window's last close.
@@ -47,50 +74,6 @@ impl PortfolioRules {
         self.direction == Direction::LongOnly
             && self.sizing == Sizing::FractionOfEquity(1.0)
             && !self.whole_units
+            && self.max_entries == 1
     }
-
-    /// Units of an entry at `price`, unsigned.
-    ///
-    /// Errors: [`Reason::InsufficientCash`] where a fixed quantity or amount costs more than there
-    /// is, [`Reason::ZeroQuantity`] where nothing can be bought.
-    pub fn entry_units(
-        &self,
-        cash: f64,
-        price: f64,
-        commission: Commission,
-    ) -> Result<f64, Reason> {
-        let (unit_cost, fixed_cost) = commission.unit_and_fixed_cost(price);
-        let spend = match self.sizing {
-            Sizing::FractionOfEquity(fraction) => cash * fraction,
-            Sizing::Cash(amount) => amount,
-            Sizing::Quantity(units) => {
-                let cost = units * unit_cost + fixed_cost;
-                return if cost <= cash {
-                    Ok(units)
-                } else {
-                    Err(Reason::InsufficientCash)
-                };
-            }
-        };
-        if spend > cash {
-            return Err(Reason::InsufficientCash);
-        }
-        let spend = spend - fixed_cost;
-        let units = if self.whole_units {
-            floor_divide(spend, unit_cost)
-        } else {
-            spend / unit_cost
-        };
-        if units > 0.0 {
-            Ok(units)
-        } else {
-            Err(Reason::ZeroQuantity)
-        }
-    }
-}
-
-/// The whole number of times that `b` goes into `a`, exactly: the rounded quotient could be one
-/// too many. Both are positive.
-fn floor_divide(a: f64, b: f64) -> f64 {
-    ((a - a % b) / b).round()
 }

@@ -5,7 +5,7 @@
 
 use crate::container::{BlockView, Container, ContainerRules, NoSink, Sink, Span};
 use crate::features::{Feature, FeatureColumns};
-use crate::market::{BarBlock, BarsFile};
+use crate::market::{BarBlock, BarsFile, LocalTimes};
 use crate::metrics::{BlockFigures, EquityPath};
 use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
 use crate::{Error, Result};
@@ -58,6 +58,8 @@ pub struct Job<'a> {
     pub span: Span,
     /// First bar that indicators see.
     pub features_from: u64,
+    /// Bars that make a year.
+    pub bars_per_year: f64,
     /// Set when the run is asked to stop.
     pub stop: &'a AtomicBool,
 }
@@ -75,6 +77,7 @@ pub enum TileEnd {
 pub struct Worker {
     block: BarBlock,
     figures: BlockFigures,
+    times: LocalTimes,
     /// The containers of the tile that runs, in order of their index.
     pub containers: Vec<Container>,
 }
@@ -99,13 +102,23 @@ pub fn checked_features(strategy: &dyn Strategy, values: &[f64]) -> Result<Vec<F
     Ok(features)
 }
 
-/// Distinct features of a tile, and for each set where its own lie.
+/// Distinct features of a tile.
+struct TileFeatures {
+    features: Vec<Feature>,
+    /// For each set where those of its strategy lie among them.
+    columns: Vec<[u16; FEATURES_MAX]>,
+    /// Where the measure lies that entries are sized by.
+    measure: Option<u16>,
+}
+
+/// Distinct features of a tile whose entries are sized by `measure`.
 ///
 /// Errors: the strategy asks for too many features, or for one that cannot be.
 fn plan_features(
     strategy: &dyn Strategy,
     sets: &[ParameterSet],
-) -> Result<(Vec<Feature>, Vec<[u16; FEATURES_MAX]>)> {
+    measure: Option<Feature>,
+) -> Result<TileFeatures> {
     let parameter_count = strategy.parameters().len();
     let mut features: Vec<Feature> = Vec::new();
     let mut columns = Vec::with_capacity(sets.len());
@@ -125,15 +138,31 @@ fn plan_features(
         }
         columns.push(indices);
     }
-    Ok((features, columns))
+    let measure = measure.map(|measure| {
+        let known = features.iter().position(|other| *other == measure);
+        known.unwrap_or_else(|| {
+            features.push(measure);
+            features.len() - 1
+        }) as u16
+    });
+    Ok(TileFeatures {
+        features,
+        columns,
+        measure,
+    })
 }
 
-/// Bytes of the feature columns that a tile of these sets needs.
+/// Bytes of the feature columns that a tile of these sets needs whose entries are sized by
+/// `measure`.
 ///
 /// Errors: a strategy asks for too many features, or for one that cannot be.
-pub fn feature_bytes(strategy: &dyn Strategy, sets: &[ParameterSet]) -> Result<usize> {
-    let (features, columns) = plan_features(strategy, sets)?;
-    Ok(FeatureColumns::bytes(&features) + size_of_val(columns.as_slice()))
+pub fn feature_bytes(
+    strategy: &dyn Strategy,
+    sets: &[ParameterSet],
+    measure: Option<Feature>,
+) -> Result<usize> {
+    let tile = plan_features(strategy, sets, measure)?;
+    Ok(FeatureColumns::bytes(&tile.features) + size_of_val(tile.columns.as_slice()))
 }
 
 /// First bar on which this set may decide: one after the first on which all its features are
@@ -153,13 +182,17 @@ impl Worker {
         Worker {
             block: BarBlock::new(),
             figures: BlockFigures::new(),
+            times: LocalTimes::new(),
             containers: Vec::with_capacity(containers_max),
         }
     }
 
     /// Bytes on the heap, feature columns apart.
     pub const fn bytes(containers_max: usize) -> usize {
-        6 * 8 * QUANTUM_BARS * 2 + BlockFigures::BYTES + containers_max * size_of::<Container>()
+        6 * 8 * QUANTUM_BARS * 2
+            + BlockFigures::BYTES
+            + LocalTimes::BYTES
+            + containers_max * size_of::<Container>()
     }
 
     /// The block that was driven last.
@@ -176,7 +209,11 @@ impl Worker {
         sets: &[ParameterSet],
         sink: &mut S,
     ) -> Result<TileEnd> {
-        let (features, columns) = plan_features(job.strategy, sets)?;
+        let TileFeatures {
+            features,
+            columns,
+            measure,
+        } = plan_features(job.strategy, sets, job.rules.measure())?;
         let mut features = FeatureColumns::new(features);
         self.containers.clear();
         self.containers
@@ -213,7 +250,12 @@ impl Worker {
                     from,
                 );
             }
-            self.run_block(job, &features, sink)?;
+            if job.rules.needs_local_times() {
+                let bars = self.block.bars;
+                self.times
+                    .build(&job.rules.calendar, &self.block.ts_ns[..bars]);
+            }
+            self.run_block(job, &features, measure, sink)?;
         }
         Ok(TileEnd::Finished)
     }
@@ -222,11 +264,15 @@ impl Worker {
         &mut self,
         job: Job<'_>,
         features: &FeatureColumns,
+        measure: Option<u16>,
         sink: &mut S,
     ) -> Result<()> {
         let view = BlockView {
             bars: &self.block,
             figures: &self.figures,
+            times: &self.times,
+            measure: measure.map(|index| features.column(index).now()),
+            year_root: job.bars_per_year.sqrt(),
         };
         let parameter_count = job.strategy.parameters().len();
         let direction = job.rules.portfolio.direction;

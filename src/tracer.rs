@@ -7,18 +7,6 @@ use admf_formats::archive::ChunkKind;
 use admf_formats::event::{EventKind, EventSet, Payload, Stamp};
 use admf_formats::result::Ledger;
 
-/// Bytes of events that an open trade of the engine can have, with the orders of the next one; a
-/// ring under `trade_complete` never needs more, whatever its cap.
-pub const TRADE_BYTES_MAX: u64 = 1536;
-
-/// The rules with a cap that no container reaches without need.
-pub fn effective(rules: &TraceRules) -> TraceRules {
-    TraceRules {
-        bytes_per_container: rules.bytes_per_container.min(TRADE_BYTES_MAX),
-        ..*rules
-    }
-}
-
 /// Size of a pool's segments under these rules: small where little is kept, so that it stays in
 /// cache, large where everything streams.
 pub const fn segment_bytes(rules: &TraceRules) -> u64 {
@@ -56,15 +44,14 @@ impl Tracer {
         };
         Tracer {
             selection: rules.events,
-            ring: Ring::new(effective(rules), container),
+            ring: Ring::new(*rules, container),
             trades: rules.store_trades.then(|| Ring::new(log, container)),
         }
     }
 
     /// Segments of this size that a tracer may hold: what the plan counts.
     pub fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
-        crate::segment::segments_max(&effective(rules), segment_bytes)
-            + u64::from(rules.store_trades)
+        crate::segment::segments_max(rules, segment_bytes) + u64::from(rules.store_trades)
     }
 
     /// Whether nothing is ever kept.

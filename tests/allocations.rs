@@ -64,6 +64,10 @@ fn more_blocks_make_no_more_allocations() {
         // Closed at the end, for what an open trade leaves is collected in a list.
         "event_tracing: [ORDER, FILL, POSITION_OPEN, POSITION_CLOSE]\nportfolio: {close_at_end: true}",
         "event_tracing: all\nportfolio: {close_at_end: true, sizing: {quantity: 1}}",
+        "event_tracing: []\nportfolio: {direction: long_short, close_at_end: true, \
+         sizing: {volatility: {annual: 0.1, period: 20}}, pyramiding: {max_entries: 3}}\n\
+         execution: {borrow: {annual_rate: 0.03}}\n\
+         risk: {max_drawdown: 0.9, max_daily_loss: 0.02, max_exposure: 0.8}",
         "event_tracing: all\nretention_policy: sliding_window\nsliding_window_size: 100",
     ] {
         // The first run warms up what the process keeps for good.

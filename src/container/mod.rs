@@ -8,17 +8,22 @@
 //! marked at the close; the strategy decides.
 
 mod orders;
+mod position;
 mod sink;
+mod watch;
 
+use position::Position;
 pub use sink::{NoSink, Sink};
+use watch::Watch;
 
-use crate::execution::{ExecutionRules, Stops};
-use crate::market::BarBlock;
+use crate::execution::ExecutionRules;
+use crate::features::Feature;
+use crate::market::{BarBlock, Calendar, LocalTimes};
 use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
-use crate::portfolio::{Direction, PortfolioRules};
+use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::TraceRules;
-use crate::strategy::{FEATURES_MAX, Masks, WORDS};
-use admf_formats::event::{self, Payload, Reason, Side, Stamp};
+use crate::strategy::{FEATURES_MAX, Mask, Masks, WORDS};
+use admf_formats::event::{self, ExitReason, Payload, Reason, Side, Stamp};
 use admf_formats::result::{Ledger, ResultRecord, Status};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
 
@@ -29,18 +34,75 @@ pub struct ContainerRules {
     pub portfolio: PortfolioRules,
     /// Execution rules.
     pub execution: ExecutionRules,
+    /// Limits on risk.
+    pub risk: RiskRules,
     /// What is traced and kept.
     pub trace: TraceRules,
+    /// Where days begin.
+    pub calendar: Calendar,
 }
 
 impl ContainerRules {
     /// How equity is folded under these rules.
     pub fn equity_path(&self) -> EquityPath {
-        if self.portfolio.is_all_in() {
+        if self.is_all_in() {
             EquityPath::AllIn
         } else {
             EquityPath::PerBar
         }
+    }
+
+    /// Whether all cash goes into a long position of fractional units, so that cash is exactly
+    /// zero while units are held.
+    #[inline(always)]
+    pub fn is_all_in(&self) -> bool {
+        self.portfolio.is_all_in() && !self.risk.limits_entries()
+    }
+
+    /// What entries are sized by, where that is a feature.
+    pub const fn measure(&self) -> Option<Feature> {
+        match self.portfolio.sizing {
+            Sizing::Atr { period, .. } => Some(Feature::Atr(period)),
+            Sizing::Volatility { period, .. } => Some(Feature::Volatility(period)),
+            _ => None,
+        }
+    }
+
+    /// Bytes of events that an open trade can have, with the orders of the next one: what a ring
+    /// under `trade_complete` holds at most, whatever its cap.
+    ///
+    /// A position that is added to, or that pays fees by the night, has as many events as it lives
+    /// long: there the cap is the bound.
+    pub const fn trade_bytes_max(&self) -> u64 {
+        if self.portfolio.max_entries > 1 || self.pays_by_the_night() {
+            u64::MAX
+        } else if self.risk.limits_entries() || self.risk.watches_equity() {
+            2048
+        } else {
+            match self.portfolio.sizing {
+                // An entry may be cut to the cash.
+                Sizing::RiskPerTrade { .. } | Sizing::Atr { .. } | Sizing::Volatility { .. } => {
+                    2048
+                }
+                _ => 1536,
+            }
+        }
+    }
+
+    /// Whether some rule looks at local days or times of day.
+    pub const fn needs_local_times(&self) -> bool {
+        self.pays_by_the_night() || self.risk.max_daily_loss < f64::INFINITY
+    }
+
+    /// Whether positions may pay borrow fees.
+    const fn pays_by_the_night(&self) -> bool {
+        self.execution.borrow.is_some() && !matches!(self.portfolio.direction, Direction::LongOnly)
+    }
+
+    /// Whether some rule needs more than the strategy's masks: such containers take a slower path.
+    #[inline(always)]
+    const fn is_watched(&self) -> bool {
+        self.needs_local_times() || self.risk.watches_equity()
     }
 }
 
@@ -60,22 +122,26 @@ pub struct BlockView<'a> {
     pub bars: &'a BarBlock,
     /// Prefix sums and extremes of the closes.
     pub figures: &'a BlockFigures,
+    /// Local days and times, built where [`ContainerRules::needs_local_times`].
+    pub times: &'a LocalTimes,
+    /// What the container's entries are sized by, where that is a column.
+    pub measure: Option<&'a [f64; QUANTUM_BARS]>,
+    /// Square root of the bars that make a year.
+    pub year_root: f64,
 }
 
-/// A position that is held.
-#[derive(Clone, Copy, Debug)]
-struct Position {
-    units: f64,
-    entry_price: f64,
-    entry_ts_ns: i64,
-    entry_bar: u32,
-    commission: f64,
-    slippage: f64,
-    /// Lowest low and highest high of the bars held so far, the entry price counted.
-    low: f64,
-    high: f64,
-    stops: Option<Stops>,
-    open_sequence: u64,
+impl BlockView<'_> {
+    /// What an entry that is decided on bar `at` of the block is sized by; NaN for nothing.
+    #[inline(always)]
+    fn measure_at(&self, at: usize, rules: &ContainerRules) -> f64 {
+        let Some(column) = self.measure else {
+            return f64::NAN;
+        };
+        match rules.portfolio.sizing {
+            Sizing::Volatility { .. } => column[at] * self.year_root,
+            _ => column[at],
+        }
+    }
 }
 
 /// A decision whose orders wait for their fill.
@@ -89,6 +155,11 @@ struct Pending {
     /// Sequence of the order that closes, and of the one that opens; 0 for none.
     exit_order: u64,
     entry_order: u64,
+    /// Why it closes what is held, where it does.
+    exit_reason: ExitReason,
+    /// What its entry is sized by, at the bar of the decision; NaN where it is not known. The
+    /// volatility is that of a year.
+    measure: f64,
 }
 
 /// One container.
@@ -117,6 +188,9 @@ pub struct Container {
     sequence: u64,
     trade: u32,
     features_sequence: u64,
+    /// Entry conditions, long and short, that held on the last bar of the block before.
+    entering: [bool; 2],
+    watch: Watch,
 }
 
 impl Container {
@@ -149,6 +223,8 @@ impl Container {
             sequence: 0,
             trade: 0,
             features_sequence: 0,
+            entering: [false; 2],
+            watch: Watch::new(rules.portfolio.initial_capital),
         }
     }
 
@@ -178,7 +254,16 @@ impl Container {
         }
         self.last_ts_ns = ts_ns(end - 1);
         self.announce(rules, block, first, end, sink);
-        self.run_bars(rules, masks, block, first, end, sink);
+        if rules.is_watched() {
+            self.watch_bars(rules, masks, block, first, end, sink);
+        } else {
+            self.run_bars(rules, masks, block, first, end, sink);
+        }
+        if rules.portfolio.max_entries > 1 {
+            let last = (end - 1 - start) as usize;
+            let holds = |mask: &Mask| mask[last / 64] >> (last % 64) & 1 == 1;
+            self.entering = [holds(&masks.enter_long), holds(&masks.enter_short)];
+        }
         if self.span.end == end {
             self.finish(rules, block, end, sink);
         }
@@ -306,7 +391,8 @@ impl Container {
         bar + 1
     }
 
-    /// The first bar in `from..end` on which the strategy wants another position than the one held.
+    /// The first bar in `from..end` on which the strategy wants another position than the one held,
+    /// or more of it.
     #[inline]
     fn next_decision(
         &self,
@@ -326,6 +412,12 @@ impl Container {
         let direction = rules.portfolio.direction;
         let may_long = direction != Direction::ShortOnly;
         let may_short = direction != Direction::LongOnly;
+        // A repeated signal: the condition of the side that is held holds again.
+        let may_add = rules.portfolio.max_entries > 1
+            && self
+                .position
+                .as_ref()
+                .is_some_and(|held| held.entries < rules.portfolio.max_entries);
         let (mut at, end) = ((from - start) as usize, (end - start) as usize);
         while at < end {
             let word = at / 64;
@@ -346,7 +438,14 @@ impl Container {
             } else {
                 0
             };
-            let bits = (long | short | leave) >> (at % 64);
+            let more = if !may_add {
+                0
+            } else if held > 0.0 {
+                risen(&masks.enter_long, word, self.entering[0])
+            } else {
+                risen(&masks.enter_short, word, self.entering[1])
+            };
+            let bits = (long | short | leave | more) >> (at % 64);
             if bits != 0 {
                 let bit = at + bits.trailing_zeros() as usize;
                 if bit >= end {
@@ -357,8 +456,10 @@ impl Container {
                     1.0
                 } else if is(short) {
                     -1.0
-                } else {
+                } else if is(leave) {
                     0.0
+                } else {
+                    held
                 };
                 return Some((start + bit as u64, target));
             }
@@ -504,4 +605,15 @@ impl Container {
             ledger,
         }
     }
+}
+
+/// Bits of a word of the mask that are set where the bit before them is not; `before` is the one
+/// before the mask.
+fn risen(mask: &Mask, word: usize, before: bool) -> u64 {
+    let before = if word == 0 {
+        before
+    } else {
+        mask[word - 1] >> 63 == 1
+    };
+    mask[word] & !(mask[word] << 1 | u64::from(before))
 }

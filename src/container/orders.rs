@@ -1,29 +1,28 @@
 //! Orders, fills and stops of a container.
 
-use super::{BlockView, Container, ContainerRules, Pending, Position, Sink};
-use crate::execution::{FillAt, StopHit, Stops};
+use super::{BlockView, Container, ContainerRules, Pending, Sink};
+use crate::execution::{FillAt, StopHit};
 use admf_formats::event::{
-    ExitReason, Fill, Order, OrderRequest, OrderStatus, OrderType, PortfolioUpdate, PositionClose,
-    PositionOpen, Reason, Side, Signal, TimeInForce,
+    ExitReason, Order, OrderRequest, OrderStatus, OrderType, Reason, Side, Signal, TimeInForce,
 };
 use admf_formats::units::F64_NULL;
 
 /// Where and when a fill happens.
 #[derive(Clone, Copy)]
-struct Execution {
+pub(super) struct Execution {
     /// Price before slippage.
-    reference_price: f64,
-    ts_ns: i64,
+    pub(super) reference_price: f64,
+    pub(super) ts_ns: i64,
     /// Bar that the fill carries.
-    bar: u32,
+    pub(super) bar: u32,
     /// First bar whose close sees the new position.
-    booked: u64,
+    pub(super) booked: u64,
     /// Sequence of the order.
-    order: u64,
+    pub(super) order: u64,
 }
 
 /// An order that fills at the next price, or not at all.
-const fn market(qty: f64, exit: Option<ExitReason>) -> Order {
+pub(super) const fn market(qty: f64, exit: Option<ExitReason>) -> Order {
     Order {
         qty,
         limit_price: F64_NULL,
@@ -38,7 +37,7 @@ const fn market(qty: f64, exit: Option<ExitReason>) -> Order {
     }
 }
 
-fn side(sign: f64) -> Side {
+pub(super) fn side(sign: f64) -> Side {
     if sign > 0.0 {
         Side::Long
     } else if sign < 0.0 {
@@ -53,7 +52,7 @@ impl Container {
     #[inline]
     pub(super) fn place<S: Sink>(
         &mut self,
-        _rules: &ContainerRules,
+        rules: &ContainerRules,
         block: BlockView<'_>,
         bar: u64,
         target: f64,
@@ -61,16 +60,12 @@ impl Container {
     ) {
         let at = (bar - block.bars.first_bar) as usize;
         let (price, ts_ns, bar) = (block.bars.close[at], block.bars.ts_ns[at], bar as u32);
-        let held = self
-            .position
-            .as_ref()
-            .map_or(0.0, |position| position.units);
+        let held = self.position.as_ref();
+        let (held, running) = held.map_or((0.0, 0), |held| (held.units, held.trade));
+        // An entry on the side that is held adds to the running trade.
+        let adds = held * target > 0.0;
         // The running trade where one is open, the next one otherwise.
-        let trade = if held == 0.0 {
-            self.trade + 1
-        } else {
-            self.trade
-        };
+        let trade = if held == 0.0 { self.trade + 1 } else { running };
         let cause = self.features_sequence;
         let signal = Signal {
             price,
@@ -100,16 +95,17 @@ impl Container {
                 &order,
             )
         };
-        let exit_order = if held == 0.0 {
+        let exit_order = if held == 0.0 || adds {
             0
         } else {
             let exit = Some(ExitReason::Signal);
-            order(self, self.trade, -held, -held, exit)
+            order(self, running, -held, -held, exit)
         };
         let entry_order = if target == 0.0 {
             0
         } else {
-            order(self, self.trade + 1, target, F64_NULL, None)
+            let trade = if adds { running } else { self.trade + 1 };
+            order(self, trade, target, F64_NULL, None)
         };
         self.pending = Some(Pending {
             target,
@@ -117,7 +113,9 @@ impl Container {
             ts_ns,
             bar,
             exit_order,
+            exit_reason: ExitReason::Signal,
             entry_order,
+            measure: block.measure_at(at, rules),
         });
     }
 
@@ -145,175 +143,23 @@ impl Container {
             booked: bar,
             order: 0,
         };
-        // Equity up to here belongs to what was held.
-        self.fold_to(block, bar);
+        // Equity up to here belongs to what was held. An order that adds may be rejected: then what
+        // is held goes on, and its span is not cut.
+        if pending.exit_order != 0 || self.position.is_none() {
+            self.fold_to(block, bar);
+        }
         if pending.exit_order != 0 {
             execution.order = pending.exit_order;
-            self.close_position(rules, execution, ExitReason::Signal, sink);
+            self.close_position(rules, execution, pending.exit_reason, sink);
         }
         if pending.target != 0.0 {
             execution.order = pending.entry_order;
-            self.open_position(rules, execution, pending, sink);
-        }
-    }
-
-    #[inline]
-    fn open_position<S: Sink>(
-        &mut self,
-        rules: &ContainerRules,
-        execution: Execution,
-        pending: Pending,
-        sink: &mut S,
-    ) {
-        self.trade += 1;
-        let (trade, sign) = (self.trade, pending.target);
-        let price = rules.execution.slipped(execution.reference_price, sign);
-        let units = match rules
-            .portfolio
-            .entry_units(self.cash, price, rules.execution.commission)
-        {
-            Ok(units) => sign * units,
-            Err(reason) => {
-                self.refuse(execution, OrderStatus::Rejected, reason, sink);
-                return;
+            if self.position.is_none() {
+                self.open_position(rules, execution, pending, sink);
+            } else {
+                self.add_to_position(rules, block, execution, pending, sink);
             }
-        };
-        let commission = rules.execution.commission.of(units, price);
-        self.cash = if rules.portfolio.is_all_in() {
-            0.0
-        } else {
-            self.cash - units * price - commission
-        };
-        let fill = Fill {
-            qty: units,
-            price,
-            commission,
-            reference_price: execution.reference_price,
-            units_after: units,
-        };
-        let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(sign) as u8, 0));
-        self.execution.fill(&fill);
-        let slippage = units * (price - execution.reference_price);
-        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
-        let open = PositionOpen {
-            qty: units,
-            price,
-            commission,
-        };
-        let open_sequence = self.tell(sink, ts, bar, trade, fill, code, &open);
-        self.position = Some(Position {
-            units,
-            entry_price: price,
-            entry_ts_ns: ts,
-            entry_bar: bar,
-            commission,
-            slippage,
-            low: price,
-            high: price,
-            stops: Stops::set(&rules.execution, sign, pending.close),
-            open_sequence,
-        });
-        self.update(execution, units, price, trade, fill, sink);
-    }
-
-    /// Closes the position whole: FILL, PORTFOLIO_UPDATE, POSITION_CLOSE last, since it ends the
-    /// trade's retention.
-    #[inline]
-    fn close_position<S: Sink>(
-        &mut self,
-        rules: &ContainerRules,
-        execution: Execution,
-        reason: ExitReason,
-        sink: &mut S,
-    ) {
-        let Some(position) = self.position.take() else {
-            return;
-        };
-        let trade = self.trade;
-        let sign = -position.units.signum();
-        let price = rules.execution.slipped(execution.reference_price, sign);
-        let commission = rules.execution.commission.of(position.units, price);
-        self.cash += position.units * price - commission;
-        let fill = Fill {
-            qty: -position.units,
-            price,
-            commission,
-            reference_price: execution.reference_price,
-            units_after: 0.0,
-        };
-        let (ts, bar) = (execution.ts_ns, execution.bar);
-        self.execution.fill(&fill);
-        let slippage = position.slippage + fill.qty * (price - execution.reference_price);
-        let code = (side(sign) as u8, 0);
-        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
-        self.update(execution, 0.0, price, trade, fill, sink);
-        let commissions = position.commission + commission;
-        let (lowest, highest) = (position.low.min(price), position.high.max(price));
-        let (worst, best) = if sign < 0.0 {
-            (lowest, highest)
-        } else {
-            (highest, lowest)
-        };
-        // Both are moves from the entry price as fractions of it, never below zero.
-        let excursion = |to: f64| ((to - position.entry_price) / position.entry_price).abs();
-        let close = PositionClose {
-            entry_ts_ns: position.entry_ts_ns,
-            entry_bar: position.entry_bar,
-            fills: 2,
-            qty: position.units,
-            entry_price: position.entry_price,
-            exit_price: price,
-            pnl: position.units * (price - position.entry_price) - commissions,
-            commission: commissions,
-            slippage,
-            borrow: 0.0,
-            mae: excursion(worst),
-            mfe: excursion(best),
-        };
-        self.trades.close(bar, &close);
-        self.tell(sink, ts, bar, trade, fill, (reason as u8, 0), &close);
-    }
-
-    /// PORTFOLIO_UPDATE: from the booked bar on the container holds this.
-    #[inline(always)]
-    fn update<S: Sink>(
-        &mut self,
-        execution: Execution,
-        units: f64,
-        price: f64,
-        trade: u32,
-        cause: u64,
-        sink: &mut S,
-    ) {
-        self.equity.change(units, self.cash);
-        let update = PortfolioUpdate {
-            units,
-            cash: self.cash,
-            equity: self.cash + units * price,
-        };
-        self.execution.update(&update);
-        let (ts, bar, code) = (
-            execution.ts_ns,
-            execution.booked as u32,
-            (side(units) as u8, 0),
-        );
-        self.tell(sink, ts, bar, trade, cause, code, &update);
-    }
-
-    /// ORDER rejected or expired; its trade never opens.
-    fn refuse<S: Sink>(
-        &mut self,
-        execution: Execution,
-        status: OrderStatus,
-        reason: Reason,
-        sink: &mut S,
-    ) {
-        let order = market(F64_NULL, None);
-        let (ts, bar, code) = (execution.ts_ns, execution.bar, (status as u8, reason as u8));
-        self.execution.order(status as u8);
-        let trade = self.trade;
-        self.tell(sink, ts, bar, trade, execution.order, code, &order);
-        sink.end_trade(trade);
+        }
     }
 
     /// Tests the stops of the open position on the bars `from..until`; where one is reached, the
@@ -370,8 +216,9 @@ impl Container {
 
     /// ORDER that no signal asked for: the position's own exit.
     fn exit_order<S: Sink>(&mut self, order: &Order, ts_ns: i64, bar: u32, sink: &mut S) -> u64 {
-        let (trade, code) = (self.trade, (OrderStatus::Accepted as u8, 0));
-        let cause = self.position.as_ref().map_or(0, |held| held.open_sequence);
+        let code = (OrderStatus::Accepted as u8, 0);
+        let held = self.position.as_ref();
+        let (trade, cause) = held.map_or((0, 0), |held| (held.trade, held.open_sequence));
         self.tell(sink, ts_ns, bar, trade, cause, code, order)
     }
 
@@ -400,11 +247,19 @@ impl Container {
                     continue;
                 }
                 execution.order = order;
-                let exit = (!opens).then_some(ExitReason::Signal);
+                let exit = (!opens).then_some(pending.exit_reason);
                 let order = market(F64_NULL, exit);
                 let code = (OrderStatus::Expired as u8, Reason::WindowEnd as u8);
                 self.execution.order(code.0);
-                let trade = self.trade + u32::from(opens);
+                let running = self.position.as_ref().map(|held| held.trade);
+                // An entry without an exit adds to the position where one is held.
+                let adds = opens && pending.exit_order == 0 && running.is_some();
+                let opens = opens && !adds;
+                let trade = if opens {
+                    self.trade + 1
+                } else {
+                    running.unwrap_or(self.trade)
+                };
                 self.tell(
                     sink,
                     ts_ns,

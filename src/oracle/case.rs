@@ -4,9 +4,9 @@ use super::compare::Comparison;
 use super::recorder::Recorder;
 use super::{Scratch, Verdict, open_dataset, read_json, read_rows};
 use crate::container::{ContainerRules, Span};
-use crate::execution::{Commission, ExecutionRules, FillAt};
-use crate::market::{BarBlock, BarsFile};
-use crate::portfolio::{Direction, PortfolioRules, Sizing};
+use crate::execution::{Commission, ExecutionRules, FillAt, PriceCost};
+use crate::market::{BarBlock, BarsFile, Calendar};
+use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
 use crate::strategy::{self, Strategy};
 use crate::topology::{Job, ParameterSet, Worker};
@@ -40,7 +40,9 @@ pub(super) fn rules(portfolio: PortfolioRules, execution: ExecutionRules) -> Con
     ContainerRules {
         portfolio,
         execution,
+        risk: RiskRules::NONE,
         trace,
+        calendar: Calendar::utc(),
     }
 }
 
@@ -93,13 +95,15 @@ fn understand(path: &Path, case: &Value) -> Result<std::result::Result<Case, Str
         initial_capital: number(path, case, "cash")?,
         direction,
         sizing,
+        max_entries: 1,
         whole_units,
         close_at_end: false,
     };
     let execution = ExecutionRules {
         fill,
         commission: Commission::Rate(number(path, case, "commission")?),
-        slippage_rate: 0.0,
+        price_cost: PriceCost::NONE,
+        borrow: None,
         stop_loss: case["sl_pct"].as_f64(),
         take_profit: case["tp_pct"].as_f64(),
     };
@@ -147,6 +151,8 @@ pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
             end: bars.bars(),
         },
         features_from: 0,
+        // No case is sized by volatility.
+        bars_per_year: f64::NAN,
         stop: &AtomicBool::new(false),
     };
     let mut worker = Worker::new(1);

@@ -6,7 +6,7 @@ use super::recorder::Nothing;
 use super::{Scratch, Verdict, open_dataset, read_json, read_rows};
 use crate::Result;
 use crate::container::Span;
-use crate::execution::{Commission, ExecutionRules, FillAt};
+use crate::execution::{Commission, ExecutionRules, FillAt, PriceCost};
 use crate::portfolio::{Direction, PortfolioRules, Sizing};
 use crate::strategy;
 use crate::topology::{Job, ParameterSet, Worker};
@@ -35,13 +35,15 @@ pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
         initial_capital: json["cash"].as_f64().unwrap_or(f64::NAN),
         direction: Direction::LongOnly,
         sizing: Sizing::FractionOfEquity(1.0),
+        max_entries: 1,
         whole_units: false,
         close_at_end: false,
     };
     let execution = ExecutionRules {
         fill: FillAt::NextOpen,
         commission: Commission::Rate(json["commission"].as_f64().unwrap_or(f64::NAN)),
-        slippage_rate: 0.0,
+        price_cost: PriceCost::NONE,
+        borrow: None,
         stop_loss: None,
         take_profit: None,
     };
@@ -59,6 +61,8 @@ pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
         symbol: 0,
         span,
         features_from: 0,
+        // No case is sized by volatility.
+        bars_per_year: f64::NAN,
         stop: &stop,
     };
     let rows = read_rows(&folder.join("grid.csv"))?;

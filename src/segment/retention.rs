@@ -56,7 +56,8 @@ pub struct TraceRules {
     pub events: EventSet,
     /// Which of them stay.
     pub policy: RetentionPolicy,
-    /// Cap of a ring under `TradeComplete` and `Minimal`.
+    /// Cap of a ring under `TradeComplete` and `Minimal`: the workflow's, or the most that open
+    /// trades of its rules can need where that is less.
     pub bytes_per_container: u64,
     /// What happens at the cap.
     pub on_full: OnFull,

@@ -277,6 +277,7 @@ impl<L: Listener> Curve<L> {
                 symbol: segment.symbol,
                 span,
                 features_from: segment.piece.features_from(phase.warmup),
+                bars_per_year: symbol.bars_per_year,
                 stop: settings.stop,
             };
             let set = ParameterSet { index: 0, values };

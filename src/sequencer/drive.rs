@@ -55,14 +55,16 @@ impl Drive<'_> {
     /// Bytes that the windows keep.
     pub fn bytes(&self) -> u64 {
         let paths = self.sequence.paths();
-        let paths = paths.map_or(0, |rule| monte_carlo::bytes(self.settings, rule));
+        let paths = paths.map_or(0, |rule| {
+            monte_carlo::bytes(self.settings, self.phases, rule)
+        });
         if !self.sequence.has_windows() {
             return paths;
         }
         let chosen: u64 = self.phases.iter().map(|phase| phase.top_n).sum();
         let symbols = self.settings.symbols.len() as u64;
         self.windows.len() as u64 * (WINDOW_BYTES + CHOSEN_BYTES * (chosen + symbols))
-            + out_of_sample::bytes(self.settings)
+            + out_of_sample::bytes(self.settings, self.phases)
             + paths
     }
 

@@ -6,7 +6,7 @@ use crate::strategy::{FEATURES_MAX, Strategy};
 use crate::sweep::Space;
 use crate::{Result, topology};
 
-/// Bytes of the columns of the worst tile of this layout.
+/// Bytes of the columns of the worst tile of this layout, whose entries are sized by `measure`.
 ///
 /// No tile is enumerated. A feature's memory grows with its parameters, so it is bounded by that at
 /// the corners of the space. Distinct features are counted for each place among a set's features
@@ -18,6 +18,7 @@ pub(super) fn feature_bytes(
     strategy: &dyn Strategy,
     space: &Space,
     layout: &Layout<'_>,
+    measure: Option<Feature>,
 ) -> Result<usize> {
     let corners = space.corners();
     // The largest feature of each place.
@@ -53,6 +54,7 @@ pub(super) fn feature_bytes(
         .into_iter()
         .zip(counts)
         .flat_map(|(feature, count)| std::iter::repeat_n(feature, count))
+        .chain(measure)
         .collect();
     Ok(FeatureColumns::bytes(&worst) + sets * size_of::<[u16; FEATURES_MAX]>())
 }
@@ -66,16 +68,18 @@ mod tests {
 
     /// No tile of the space needs more than the bound, for any size of tiles.
     fn check(space: &Space) {
+        let measure = Some(Feature::Volatility(90));
         let strategy = by_name("sma_crossover").expect("built in");
         let sets = Sets::Space { space, symbols: 1 };
         for cap in [1, 16, 100, 512] {
             let layout = Layout::new(&sets, cap);
-            let bound = feature_bytes(strategy, space, &layout).expect("possible features");
+            let bound =
+                feature_bytes(strategy, space, &layout, measure).expect("possible features");
             let mut tile_sets = Vec::new();
             for tile in 0..layout.tiles() {
                 layout.tile(tile, |_| true, &mut tile_sets);
-                let bytes =
-                    topology::feature_bytes(strategy, &tile_sets).expect("possible features");
+                let bytes = topology::feature_bytes(strategy, &tile_sets, measure)
+                    .expect("possible features");
                 assert!(bytes <= bound, "tile {tile} of {cap}: {bytes} of {bound}");
             }
         }

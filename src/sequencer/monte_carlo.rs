@@ -44,18 +44,18 @@ fn held_max(settings: &RunSettings<'_>, rule: &PathRule) -> u64 {
 }
 
 /// Bytes that the simulation takes.
-pub(super) fn bytes(settings: &RunSettings<'_>, rule: &PathRule) -> u64 {
+pub(super) fn bytes(settings: &RunSettings<'_>, phases: &[Phase], rule: &PathRule) -> u64 {
     let value = size_of::<f64>() as u64;
     let symbols = size_of_val(settings.symbols) as u64;
     let thread = match rule.method {
-        Method::PriceNoise { .. } => out_of_sample::bytes(settings) + symbols,
+        Method::PriceNoise { .. } => out_of_sample::bytes(settings, phases) + symbols,
         _ => Draw::BYTES,
     };
     // The figures of every path, one metric of them sorted, and the series.
     rule.paths * (size_of::<Figures>() as u64 + value)
         + value * held_max(settings, rule)
         + settings.threads.min(rule.paths) * (thread + STACK_BYTES / 4)
-        + out_of_sample::bytes(settings)
+        + out_of_sample::bytes(settings, phases)
 }
 
 /// Whether the paths can be drawn at all.

@@ -45,14 +45,17 @@ impl Roles {
     }
 }
 
-/// Bytes that making the report takes, the windows themselves apart.
-pub(super) fn bytes(settings: &RunSettings<'_>) -> u64 {
+/// Bytes that making the report of these phases takes, the windows themselves apart.
+pub(super) fn bytes(settings: &RunSettings<'_>, phases: &[Phase]) -> u64 {
     let set = ParameterSet {
         index: 0,
         values: settings.space.values(settings.space.len() - 1),
     };
     // Features that cannot be are refused when the phase is planned.
-    let features = feature_bytes(settings.strategy, &[set]).unwrap_or(0) as u64;
+    let features = |phase: &Phase| {
+        feature_bytes(settings.strategy, &[set], phase.container.measure()).unwrap_or(0) as u64
+    };
+    let features = phases.iter().map(features).max().unwrap_or(0);
     Curve::<Deaf>::bytes() + features + BUFFER_BYTES as u64
 }
 

@@ -262,7 +262,8 @@ impl PhaseRun<'_> {
         let worker = |tile: u64| -> Result<Vec<Part>> {
             let layout = Layout::new(&self.sets, tile);
             let sets_max = layout.sets_max();
-            let features = feature_bytes(settings.strategy, settings.space, &layout)?;
+            let measure = phase.container.measure();
+            let features = feature_bytes(settings.strategy, settings.space, &layout, measure)?;
             let own = sets_max * (2 * size_of::<ParameterSet>() + size_of::<Tracer>() + 64) as u64;
             Ok(vec![
                 Part {
@@ -334,7 +335,7 @@ impl PhaseRun<'_> {
             symbols: symbols.collect(),
             containers: self.sets.len(),
             initial_capital: phase.container.portfolio.initial_capital,
-            all_in: phase.container.portfolio.is_all_in(),
+            all_in: phase.container.is_all_in(),
             settings: settings.settings["phases"][&phase.name].to_string(),
             events: Manifest::event_schema(),
         }
@@ -689,6 +690,7 @@ fn run_worker(
             symbol,
             span: piece.span,
             features_from: piece.features_from(run.phase.warmup),
+            bars_per_year: settings.symbols[symbol as usize].bars_per_year,
             stop: settings.stop,
         };
         let finished: &mut dyn Finished = match &mut to_archive {

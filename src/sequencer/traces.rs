@@ -84,7 +84,7 @@ impl Traces {
         const ENTRY_BYTES: u64 = 32;
         let frames = |rules: &TraceRules| match rules.policy {
             RetentionPolicy::SlidingWindow { events } => events + self.segment_bytes() / 32,
-            _ => tracer::TRADE_BYTES_MAX / 32,
+            _ => rules.bytes_per_container / 32,
         };
         // A list that grows holds up to twice what is in it.
         2 * ENTRY_BYTES * self.all().map(frames).max().unwrap_or(0)

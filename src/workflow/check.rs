@@ -7,7 +7,7 @@ use super::space;
 use super::words::{self, suggestion};
 use super::{DataSettings, Workflow, sequence};
 use crate::Result;
-use crate::market::{BarLabel, ImportOptions};
+use crate::market::{BarLabel, Calendar, ImportOptions};
 use crate::sequencer::{ResultsStorage, SymbolData, Window};
 use crate::strategy;
 use crate::sweep::{Constraint, Space};
@@ -43,6 +43,8 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         document,
         &root.need("data", "{path: data/{symbol}_5m.csv, symbols: [SPY]}")?,
     )?;
+    let calendar =
+        Calendar::new(&data.import.timezone).expect("the zone was checked with the data");
     let (strategy, space) =
         strategy_space(&root.need("strategy", "{name: sma_crossover, parameters: {...}}")?)?;
     if name == "single_backtest" && space.len() != 1 {
@@ -56,7 +58,7 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
         outline,
         settings: sequence_settings,
     } = sequence::resolve(document, &root, &name_node)?;
-    let (mut phases, phase_settings) = phases(document, &root, &outline)?;
+    let (mut phases, phase_settings) = phases(document, &root, &outline, &calendar)?;
     if let Some(gates) = root.get("gates") {
         let has_paths = sequence.paths().is_some() && !sequence.has_windows();
         set_gates(&gates, &mut phases, has_paths)?;

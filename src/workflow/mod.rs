@@ -5,11 +5,13 @@
 //! use to the workflow is an error that names its line and what was expected.
 
 mod check;
+mod costs;
 mod document;
 mod levels;
 mod monte_carlo;
 mod objective;
 mod phases;
+mod portfolio;
 mod sequence;
 mod space;
 mod words;

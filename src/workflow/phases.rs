@@ -1,14 +1,17 @@
 //! Phases of each workflow: defaults, overrides, and the settings that come of them.
 
 use super::check::events;
+use super::costs;
 use super::document::{Document, Node};
 use super::levels;
 use super::objective::{objective, percentiles};
+use super::portfolio;
 use super::words::{self, suggestion};
 use crate::Result;
 use crate::container::ContainerRules;
-use crate::execution::{Commission, ExecutionRules, FillAt};
-use crate::portfolio::{Direction, PortfolioRules, Sizing};
+use crate::execution::{ExecutionRules, FillAt};
+use crate::market::Calendar;
+use crate::portfolio::Sizing;
 use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
 use crate::sequencer::{
     Candidates, ContainerResults, ContainerTrace, Phase, ResultsStorage, Warmup, Window,
@@ -16,7 +19,14 @@ use crate::sequencer::{
 use serde_json::{Map, Value, json};
 
 /// Maps that are replaced whole, since their keys exclude each other.
-const REPLACED: [&str; 3] = ["sizing", "commission", "objective"];
+const REPLACED: [&str; 6] = [
+    "sizing",
+    "commission",
+    "slippage",
+    "spread",
+    "borrow",
+    "objective",
+];
 
 /// Defaults of every phase of every workflow.
 fn defaults() -> Value {
@@ -25,10 +35,23 @@ fn defaults() -> Value {
             "initial_capital": 100_000,
             "direction": "long_only",
             "sizing": {"percent_of_equity": 100},
+            "pyramiding": {"max_entries": 1},
             "whole_units": false,
             "close_at_end": false,
         },
-        "execution": {"fill": "next_open", "commission": {"rate": 0.0}, "slippage": {"rate": 0.0}},
+        "risk": {
+            "max_position": "none",
+            "max_exposure": "none",
+            "max_drawdown": "none",
+            "max_daily_loss": "none",
+        },
+        "execution": {
+            "fill": "next_open",
+            "commission": {"rate": 0.0},
+            "slippage": {"rate": 0.0},
+            "spread": {"rate": 0.0},
+            "borrow": {"annual_rate": 0.0},
+        },
         "objective": "sharpe_ratio",
         "result_constraints": {},
         "top_n": 1,
@@ -61,6 +84,7 @@ pub(super) fn phases(
     document: &Document,
     root: &Node<'_>,
     outline: &[Outline],
+    calendar: &Calendar,
 ) -> Result<(Vec<Phase>, Value)> {
     let names: Vec<&str> = outline
         .iter()
@@ -118,6 +142,7 @@ pub(super) fn phases(
             },
             name,
             *window,
+            calendar,
         )?;
         phase.container_traces = container_traces(
             &Source {
@@ -126,6 +151,7 @@ pub(super) fn phases(
                 keys: keys.clone(),
             },
             &layered,
+            phase.container.trade_bytes_max(),
         )?;
         if let Some(earlier) = best_of {
             let source = built.iter().find(|built| built.name == *earlier);
@@ -145,6 +171,7 @@ pub(super) fn phases(
 fn container_traces(
     source: &Source<'_>,
     layered: &dyn Fn(Option<&str>) -> Value,
+    trade_bytes_max: u64,
 ) -> Result<Vec<ContainerTrace>> {
     let of_phase = source.merged["trace_level"].as_str();
     levels::container_settings(&source.get("container_settings"))?
@@ -158,7 +185,7 @@ fn container_traces(
                 merged,
                 keys: source.keys.clone(),
             };
-            let rules = trace(&own)?;
+            let rules = trace(&own, trade_bytes_max)?;
             let is_window = matches!(rules.policy, RetentionPolicy::SlidingWindow { .. });
             if settings.keys.get("sliding_window_size").is_some() && !is_window {
                 return Err(source.get("container_settings").error(format!(
@@ -236,10 +263,20 @@ impl Source<'_> {
     }
 }
 
-fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
+fn phase(source: &Source<'_>, name: &str, window: Window, calendar: &Calendar) -> Result<Phase> {
     let storage = source.get("results_storage");
     let container_results = source.get("container_results");
     let warmup = source.get("warmup");
+    let mut container = ContainerRules {
+        portfolio: portfolio::portfolio(&source.get("portfolio"))?,
+        execution: execution(&source.get("execution"))?,
+        risk: portfolio::risk(&source.get("risk"))?,
+        trace: trace(source, u64::MAX)?,
+        calendar: calendar.clone(),
+    };
+    let trade_bytes_max = container.trade_bytes_max();
+    container.trace.bytes_per_container = container.trace.bytes_per_container.min(trade_bytes_max);
+    check_together(source, &container)?;
     Ok(Phase {
         name: name.to_owned(),
         window,
@@ -249,11 +286,7 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
             .word(&words::TRACE_LEVELS)?
             .to_owned(),
         container_traces: Vec::new(),
-        container: ContainerRules {
-            portfolio: portfolio(&source.get("portfolio"))?,
-            execution: execution(&source.get("execution"))?,
-            trace: trace(source)?,
-        },
+        container,
         objective: objective(&source.get("objective"), &source.get("result_constraints"))?,
         gate: Vec::new(),
         top_n: source.get("top_n").count()?,
@@ -274,78 +307,37 @@ fn phase(source: &Source<'_>, name: &str, window: Window) -> Result<Phase> {
     })
 }
 
-fn portfolio(node: &Node<'_>) -> Result<PortfolioRules> {
-    node.map(&words::PORTFOLIO)?;
-    let (sizing, amount) = node
-        .need("sizing", "{percent_of_equity: 100}")?
-        .one_of(&words::SIZING)?;
-    let sizing = match sizing.as_str() {
-        "percent_of_equity" => {
-            let percent = amount.number("a number above 0, 100 at most", |percent| {
-                percent > 0.0 && percent <= 100.0
-            })?;
-            Sizing::FractionOfEquity(percent / 100.0)
-        }
-        "quantity" => Sizing::Quantity(amount.number("a number above 0", |units| units > 0.0)?),
-        _ => Sizing::Cash(amount.number("a number above 0", |cash| cash > 0.0)?),
-    };
-    let direction = node.need("direction", "long_only")?;
-    let whole_units = node.need("whole_units", "false")?.bool()?;
-    if let Sizing::Quantity(units) = sizing
-        && whole_units
-        && units.fract() != 0.0
+/// Rules that need or exclude one another.
+fn check_together(source: &Source<'_>, rules: &ContainerRules) -> Result<()> {
+    if let Sizing::RiskPerTrade { .. } = rules.portfolio.sizing
+        && rules.execution.stop_loss.is_none()
     {
-        return Err(amount.error(format!("{units} is not whole, and whole_units is true")));
+        return Err(source.get("portfolio").error(
+            "sizing by risk_per_trade needs the distance to a stop loss, and none is set; \
+             set one, or size by {atr: {percent: 1, multiple: 2, period: 14}}",
+        ));
     }
-    Ok(PortfolioRules {
-        initial_capital: node
-            .need("initial_capital", "100000")?
-            .number("a number above 0", |capital| capital > 0.0)?,
-        direction: match direction.word(&["long_only", "short_only", "long_short"])? {
-            "long_only" => Direction::LongOnly,
-            "short_only" => Direction::ShortOnly,
-            _ => Direction::LongShort,
-        },
-        sizing,
-        whole_units,
-        close_at_end: node.need("close_at_end", "false")?.bool()?,
-    })
+    Ok(())
 }
 
 fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
     node.map(&words::EXECUTION)?;
-    let (model, amount) = node
-        .need("commission", "{rate: 0.001}")?
-        .one_of(&words::COMMISSION)?;
-    let commission = match model.as_str() {
-        "rate" => Commission::Rate(amount.number("a fraction from 0 to below 1", |rate| {
-            (0.0..1.0).contains(&rate)
-        })?),
-        "per_share" => {
-            Commission::PerShare(amount.number("money, 0 or more", |money| money >= 0.0)?)
-        }
-        _ => Commission::Fixed(amount.number("money, 0 or more", |money| money >= 0.0)?),
-    };
-    let slippage = node.need("slippage", "{rate: 0.0}")?;
-    slippage.map(&words::SLIPPAGE)?;
     let fill = node.need("fill", "next_open")?;
     Ok(ExecutionRules {
         fill: match fill.word(&["next_open", "same_close"])? {
             "next_open" => FillAt::NextOpen,
             _ => FillAt::SameClose,
         },
-        commission,
-        slippage_rate: slippage
-            .need("rate", "0.0")?
-            .number("a fraction from 0 to below 1", |rate| {
-                (0.0..1.0).contains(&rate)
-            })?,
+        commission: costs::commission(node)?,
+        price_cost: costs::price_cost(node)?,
+        borrow: costs::borrow(node)?,
         stop_loss: None,
         take_profit: None,
     })
 }
 
-fn trace(source: &Source<'_>) -> Result<TraceRules> {
+/// `trade_bytes_max` is what open trades can need.
+fn trace(source: &Source<'_>, trade_bytes_max: u64) -> Result<TraceRules> {
     let node = source.get("trace");
     node.map(&words::TRACE)?;
     let policy = match source.get("retention_policy").word(&words::POLICIES)? {
@@ -366,7 +358,10 @@ fn trace(source: &Source<'_>) -> Result<TraceRules> {
     Ok(TraceRules {
         events: events(&source.get("event_tracing"))?,
         policy,
-        bytes_per_container: node.need("bytes_per_container", "64KiB")?.bytes()?,
+        bytes_per_container: node
+            .need("bytes_per_container", "64KiB")?
+            .bytes()?
+            .min(trade_bytes_max),
         on_full: match on_full.word(&["degrade", "strict"])? {
             "degrade" => OnFull::Degrade,
             _ => OnFull::Strict,

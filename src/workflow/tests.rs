@@ -1,4 +1,6 @@
 use super::*;
+use crate::execution::{Commission, PerShare, PriceCost};
+use crate::portfolio::Sizing;
 use crate::segment::retention::RetentionPolicy;
 use crate::sequencer::{Iterations, ResultsStorage, Split, Unit, Window, WindowRule};
 use admf_formats::event::EventKind;
@@ -381,4 +383,91 @@ fn a_wrong_sequence_is_named() {
         "sequence: parameter_sweep\nwalk_forward: {train: 5}",
         &["no walk_forward"],
     );
+}
+
+#[test]
+fn sizes_costs_and_limits_are_read_and_what_is_wrong_with_them_is_named() {
+    let lines = "portfolio: {direction: long_short, sizing: {volatility: {annual: 0.2, period: 20}}, pyramiding: {max_entries: 3}}
+execution: {commission: {per_share: {rate: 0.005, minimum: 1, maximum: 10, maximum_rate: 0.01}}, slippage: {rate: 0.001}, spread: {fixed: 0.02}, borrow: {annual_rate: 0.03}}
+risk: {max_drawdown: 0.2}
+";
+    let workflow = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect("valid");
+    let rules = &workflow.phases[0].container;
+    let sizing = Sizing::Volatility {
+        annual: 0.2,
+        period: 20,
+    };
+    assert_eq!(rules.portfolio.sizing, sizing);
+    assert_eq!(rules.portfolio.max_entries, 3);
+    let per_share = PerShare {
+        money: 0.005,
+        minimum: 1.0,
+        maximum: 10.0,
+        maximum_rate: 0.01,
+    };
+    assert_eq!(rules.execution.commission, Commission::PerShare(per_share));
+    let price_cost = PriceCost {
+        rate: 0.001,
+        fixed: 0.01,
+    };
+    assert_eq!(rules.execution.price_cost, price_cost);
+    let borrow = rules.execution.borrow.map(|borrow| borrow.days_per_year);
+    assert_eq!(borrow, Some(365.0));
+    assert_eq!(rules.risk.max_drawdown, 0.2);
+    assert_eq!(rules.risk.max_daily_loss, f64::INFINITY);
+    for (lines, parts) in [
+        (
+            "portfolio: {sizing: {risk_per_trade: {percent: 1}}}",
+            ["needs the distance to a stop loss", "atr"],
+        ),
+        (
+            "portfolio: {sizing: {atr: {percent: 1, multiple: 2}}}",
+            ["`period` is missing", "14"],
+        ),
+        (
+            "portfolio: {sizing: {volatility: {annual: 0.2, period: 1}}}",
+            ["period", "from 2 to"],
+        ),
+        (
+            "portfolio: {pyramiding: {max_entries: 0}}",
+            ["max_entries", "1 or more"],
+        ),
+        (
+            "execution: {commission: {per_share: {rate: 0.005, minimum: 5, maximum: 2}}}",
+            ["commission.per_share", "above `maximum` 2"],
+        ),
+        (
+            "execution: {slippage: {rate: 0.1, fixed: 1}}",
+            ["slippage", "exactly one of"],
+        ),
+        (
+            "execution: {slippage: {rate: 0.8}, spread: {rate: 0.4}}",
+            ["execution", "below 1 was expected"],
+        ),
+        (
+            "risk: {max_drawdown: 20}",
+            ["risk.max_drawdown", "`none` or a fraction"],
+        ),
+        (
+            "risk: {max_draw_down: 0.2}",
+            ["w.yaml:4:", "did you mean `max_drawdown`"],
+        ),
+    ] {
+        check(lines, &parts);
+    }
+}
+
+#[test]
+fn a_cap_is_no_larger_than_what_open_trades_can_need() {
+    let cap = |lines: &str| {
+        let workflow = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect("valid");
+        workflow.phases[0].container.trace.bytes_per_container
+    };
+    assert_eq!(cap(""), 1536);
+    assert_eq!(cap("risk: {max_drawdown: 0.2}"), 2048);
+    assert_eq!(cap("trace: {bytes_per_container: 1KiB}"), 1024);
+    // As many events as a position lives long.
+    assert_eq!(cap("portfolio: {pyramiding: {max_entries: 2}}"), 64 << 10);
+    let short = "portfolio: {direction: short_only}\nexecution: {borrow: {annual_rate: 0.03}}";
+    assert_eq!(cap(short), 64 << 10);
 }

@@ -30,9 +30,10 @@ pub(super) const WORKFLOW_KEYS: [&str; 14] = [
 ];
 
 /// Keys that every phase has, and that `phase_overrides` may name.
-pub(super) const PHASE_KEYS: [&str; 16] = [
+pub(super) const PHASE_KEYS: [&str; 17] = [
     "portfolio",
     "execution",
+    "risk",
     "objective",
     "result_constraints",
     "top_n",
@@ -61,17 +62,37 @@ pub(super) const DATA: [&str; 7] = [
 ];
 pub(super) const STRATEGY: [&str; 4] = ["name", "parameters", "constraints", "sampling"];
 pub(super) const SAMPLING: [&str; 3] = ["method", "samples", "seed"];
-pub(super) const PORTFOLIO: [&str; 5] = [
+pub(super) const PORTFOLIO: [&str; 6] = [
     "initial_capital",
     "direction",
     "sizing",
+    "pyramiding",
     "whole_units",
     "close_at_end",
 ];
-pub(super) const SIZING: [&str; 3] = ["percent_of_equity", "quantity", "cash"];
-pub(super) const EXECUTION: [&str; 3] = ["fill", "commission", "slippage"];
+pub(super) const SIZING: [&str; 6] = [
+    "percent_of_equity",
+    "quantity",
+    "cash",
+    "risk_per_trade",
+    "atr",
+    "volatility",
+];
+pub(super) const RISK_PER_TRADE: [&str; 1] = ["percent"];
+pub(super) const ATR_SIZING: [&str; 3] = ["percent", "multiple", "period"];
+pub(super) const VOLATILITY_SIZING: [&str; 2] = ["annual", "period"];
+pub(super) const PYRAMIDING: [&str; 1] = ["max_entries"];
+pub(super) const RISK: [&str; 4] = [
+    "max_position",
+    "max_exposure",
+    "max_drawdown",
+    "max_daily_loss",
+];
+pub(super) const EXECUTION: [&str; 5] = ["fill", "commission", "slippage", "spread", "borrow"];
 pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
-pub(super) const SLIPPAGE: [&str; 1] = ["rate"];
+pub(super) const PER_SHARE: [&str; 4] = ["rate", "minimum", "maximum", "maximum_rate"];
+pub(super) const PRICE_COST: [&str; 2] = ["rate", "fixed"];
+pub(super) const BORROW: [&str; 2] = ["annual_rate", "days_per_year"];
 pub(super) const TRACE: [&str; 3] = ["bytes_per_container", "on_full", "backing"];
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
 pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "integer", "choice"];

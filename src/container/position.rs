@@ -1,0 +1,440 @@
+//! The position of a container: opened, added to, reduced, closed, and what holding it costs.
+//!
+//! A position is one trade from its first fill to its last, however many come between; POSITION_CLOSE
+//! carries all of it. What a trade came to is the sum over its fills less borrow fees.
+
+use super::orders::{Execution, market, side};
+use super::{BlockView, Container, ContainerRules, Pending, Sink};
+use crate::execution::Stops;
+use crate::portfolio::{Breaches, Entry, EntryTerms, Sizing};
+use admf_formats::event::{
+    Accrual, ExitReason, Fill, OrderStatus, PortfolioUpdate, PositionClose, PositionOpen,
+    PositionUpdate, Reason, RiskBreach, Side,
+};
+
+/// A position that is held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    /// Units held, signed.
+    pub(super) units: f64,
+    /// Average entry price of the units held.
+    entry_price: f64,
+    entry_ts_ns: i64,
+    entry_bar: u32,
+    /// Its trade.
+    pub(super) trade: u32,
+    /// Entries so far.
+    pub(super) entries: u32,
+    /// Fills so far.
+    fills: u32,
+    commission: f64,
+    slippage: f64,
+    borrow: f64,
+    /// Units and value of all entries, signed like the units.
+    entry_units: f64,
+    entry_value: f64,
+    /// Value of all partial exits, signed like the units.
+    exit_value: f64,
+    /// Profit or loss of the partial exits before costs. Negative zero adds nothing to any number,
+    /// not even to another negative zero, so that trades without partial exits keep their bits.
+    realized: f64,
+    /// Lowest low and highest high of the bars held so far, the entry price counted.
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) stops: Option<Stops>,
+    pub(super) open_sequence: u64,
+}
+
+impl Container {
+    /// Units of an entry and the limits that it met.
+    #[inline]
+    fn entry(
+        &self,
+        rules: &ContainerRules,
+        pending: &Pending,
+        stops: Option<Stops>,
+        price: f64,
+    ) -> Entry {
+        let commission = rules.execution.commission;
+        if rules.is_all_in() {
+            let units = commission.units_for(self.cash, price, |a, b| a / b);
+            return Entry {
+                units: if units > 0.0 {
+                    Ok(units)
+                } else {
+                    Err(Reason::ZeroQuantity)
+                },
+                breaches: [None; 3],
+            };
+        }
+        let sign = pending.target;
+        let held = self.position.as_ref().map_or(0.0, |held| held.units);
+        let bound = if held < 0.0 { 2.0 * held * price } else { 0.0 };
+        let terms = EntryTerms {
+            held: held.abs(),
+            sign,
+            equity: self.cash + held * price,
+            // What was sold short is no money to spend, and as much again stands for it.
+            cash: self.cash + bound,
+            price,
+            risk_per_unit: match rules.portfolio.sizing {
+                Sizing::RiskPerTrade { .. } => {
+                    stops.map_or(f64::NAN, |stops| sign * (price - stops.loss))
+                }
+                Sizing::Atr { multiple, .. } => multiple * pending.measure,
+                Sizing::Volatility { .. } => price * pending.measure,
+                _ => f64::NAN,
+            },
+            commission,
+        };
+        rules.portfolio.entry(&terms, &rules.risk)
+    }
+
+    /// RISK_BREACH for every limit that made an entry smaller.
+    fn tell_breaches<S: Sink>(
+        &mut self,
+        breaches: &Breaches,
+        execution: &Execution,
+        trade: u32,
+        sink: &mut S,
+    ) {
+        for breach in breaches.iter().flatten() {
+            let code = (breach.rule as u8, Reason::RiskLimit as u8);
+            let payload = RiskBreach {
+                limit: breach.limit,
+                value: breach.value,
+            };
+            self.execution.breach();
+            let (ts, bar) = (execution.ts_ns, execution.bar);
+            self.tell(sink, ts, bar, trade, execution.order, code, &payload);
+        }
+    }
+
+    /// Opens a position, a trade of its own, or has its order rejected.
+    #[inline]
+    pub(super) fn open_position<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        execution: Execution,
+        pending: Pending,
+        sink: &mut S,
+    ) {
+        self.trade += 1;
+        let (trade, sign) = (self.trade, pending.target);
+        let reference_price = execution.reference_price;
+        let price = rules.execution.price_cost.worsen(reference_price, sign);
+        let stops = Stops::set(&rules.execution, sign, pending.close);
+        let entry = self.entry(rules, &pending, stops, price);
+        self.tell_breaches(&entry.breaches, &execution, trade, sink);
+        let units = match entry.units {
+            Ok(units) => sign * units,
+            Err(reason) => {
+                self.refuse(execution, trade, reason, sink);
+                sink.end_trade(trade);
+                return;
+            }
+        };
+        let commission = rules.execution.commission.of(units, price);
+        self.cash = if rules.is_all_in() {
+            0.0
+        } else {
+            self.cash - units * price - commission
+        };
+        let fill = Fill {
+            qty: units,
+            price,
+            commission,
+            reference_price,
+            units_after: units,
+        };
+        let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(sign) as u8, 0));
+        self.execution.fill(&fill);
+        let slippage = units * (price - reference_price);
+        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
+        let open = PositionOpen {
+            qty: units,
+            price,
+            commission,
+        };
+        let open_sequence = self.tell(sink, ts, bar, trade, fill, code, &open);
+        self.position = Some(Position {
+            units,
+            entry_price: price,
+            entry_ts_ns: ts,
+            entry_bar: bar,
+            trade,
+            entries: 1,
+            fills: 1,
+            commission,
+            slippage,
+            borrow: 0.0,
+            entry_units: units,
+            entry_value: units * price,
+            exit_value: 0.0,
+            realized: -0.0,
+            low: price,
+            high: price,
+            stops,
+            open_sequence,
+        });
+        self.update(execution, units, price, trade, fill, sink);
+    }
+
+    /// Adds one more entry to the position: FILL, POSITION_UPDATE, PORTFOLIO_UPDATE. Its stops stay
+    /// where they are.
+    pub(super) fn add_to_position<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        block: BlockView<'_>,
+        execution: Execution,
+        pending: Pending,
+        sink: &mut S,
+    ) {
+        let Some(mut position) = self.position else {
+            return;
+        };
+        let (trade, sign) = (position.trade, pending.target);
+        let reference_price = execution.reference_price;
+        let price = rules.execution.price_cost.worsen(reference_price, sign);
+        let entry = self.entry(rules, &pending, position.stops, price);
+        self.tell_breaches(&entry.breaches, &execution, trade, sink);
+        let added = match entry.units {
+            Ok(units) => sign * units,
+            Err(reason) => {
+                self.refuse(execution, trade, reason, sink);
+                return;
+            }
+        };
+        self.fold_to(block, execution.booked);
+        let commission = rules.execution.commission.of(added, price);
+        self.cash = self.cash - added * price - commission;
+        let held = position.units + added;
+        position.entry_price = (position.units * position.entry_price + added * price) / held;
+        position.units = held;
+        position.entries += 1;
+        position.fills += 1;
+        position.commission += commission;
+        position.slippage += added * (price - reference_price);
+        position.entry_units += added;
+        position.entry_value += added * price;
+        position.low = position.low.min(price);
+        position.high = position.high.max(price);
+        self.position = Some(position);
+        let fill = Fill {
+            qty: added,
+            price,
+            commission,
+            reference_price,
+            units_after: held,
+        };
+        self.execution.fill(&fill);
+        let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(sign) as u8, 0));
+        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
+        let update = PositionUpdate {
+            units: held,
+            average_price: position.entry_price,
+            realized_pnl: -commission,
+        };
+        self.tell(sink, ts, bar, trade, fill, code, &update);
+        self.update(execution, held, price, trade, fill, sink);
+    }
+
+    /// Closes `part` (0 to 1, exclusive) of the units held; in whole units where sizes are whole,
+    /// rounded down. FILL, POSITION_UPDATE, PORTFOLIO_UPDATE; false where nothing was left to close.
+    #[allow(dead_code, reason = "called by exits that close in parts")]
+    pub(super) fn reduce_position<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        execution: Execution,
+        part: f64,
+        reason: ExitReason,
+        sink: &mut S,
+    ) -> bool {
+        let Some(mut position) = self.position else {
+            return false;
+        };
+        let mut closed = position.units * part;
+        if rules.portfolio.whole_units {
+            closed = closed.trunc();
+        }
+        if closed == 0.0 || closed == position.units {
+            return false;
+        }
+        let trade = position.trade;
+        let sign = -position.units.signum();
+        let reference_price = execution.reference_price;
+        let price = rules.execution.price_cost.worsen(reference_price, sign);
+        let commission = rules.execution.commission.of(closed, price);
+        self.cash += closed * price - commission;
+        let gain = closed * (price - position.entry_price);
+        let fill = Fill {
+            qty: -closed,
+            price,
+            commission,
+            reference_price,
+            units_after: position.units - closed,
+        };
+        position.units = fill.units_after;
+        position.fills += 1;
+        position.commission += commission;
+        position.slippage += fill.qty * (price - reference_price);
+        position.exit_value += closed * price;
+        position.realized += gain;
+        position.low = position.low.min(price);
+        position.high = position.high.max(price);
+        self.position = Some(position);
+        self.execution.fill(&fill);
+        let (ts, bar, code) = (execution.ts_ns, execution.bar, side(sign) as u8);
+        let held = position.units;
+        let fill = self.tell(sink, ts, bar, trade, execution.order, (code, 0), &fill);
+        let update = PositionUpdate {
+            units: held,
+            average_price: position.entry_price,
+            realized_pnl: gain - commission,
+        };
+        let code = (side(held) as u8, reason as u8);
+        self.tell(sink, ts, bar, trade, fill, code, &update);
+        self.update(execution, held, price, trade, fill, sink);
+        true
+    }
+
+    /// Closes the position whole: FILL, PORTFOLIO_UPDATE, POSITION_CLOSE last, since it ends the
+    /// trade's retention.
+    #[inline]
+    pub(super) fn close_position<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        execution: Execution,
+        reason: ExitReason,
+        sink: &mut S,
+    ) {
+        let Some(position) = self.position.take() else {
+            return;
+        };
+        let trade = position.trade;
+        let sign = -position.units.signum();
+        let reference_price = execution.reference_price;
+        let price = rules.execution.price_cost.worsen(reference_price, sign);
+        let commission = rules.execution.commission.of(position.units, price);
+        self.cash += position.units * price - commission;
+        let fill = Fill {
+            qty: -position.units,
+            price,
+            commission,
+            reference_price,
+            units_after: 0.0,
+        };
+        let (ts, bar) = (execution.ts_ns, execution.bar);
+        self.execution.fill(&fill);
+        let slippage = position.slippage + fill.qty * (price - reference_price);
+        let code = (side(sign) as u8, 0);
+        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
+        self.update(execution, 0.0, price, trade, fill, sink);
+        let commissions = position.commission + commission;
+        let fills = position.fills + 1;
+        // With one entry and one exit the prices are those of the fills, to the bit.
+        let (entry_price, exit_price) = if fills == 2 {
+            (position.entry_price, price)
+        } else {
+            let exit_value = position.exit_value + position.units * price;
+            let units = position.entry_units;
+            (position.entry_value / units, exit_value / units)
+        };
+        let (lowest, highest) = (position.low.min(price), position.high.max(price));
+        let (worst, best) = if sign < 0.0 {
+            (lowest, highest)
+        } else {
+            (highest, lowest)
+        };
+        // Both are moves from the entry price as fractions of it, never below zero.
+        let excursion = |to: f64| ((to - entry_price) / entry_price).abs();
+        let gain = position.units * (price - position.entry_price) + position.realized;
+        let close = PositionClose {
+            entry_ts_ns: position.entry_ts_ns,
+            entry_bar: position.entry_bar,
+            fills,
+            qty: position.entry_units,
+            entry_price,
+            exit_price,
+            pnl: gain - commissions - position.borrow,
+            commission: commissions,
+            slippage,
+            borrow: position.borrow,
+            mae: excursion(worst),
+            mfe: excursion(best),
+        };
+        self.trades.close(bar, &close);
+        self.tell(sink, ts, bar, trade, fill, (reason as u8, 0), &close);
+    }
+
+    /// The borrow fee of `days` nights for the short position: ACCRUAL, PORTFOLIO_UPDATE. Equity up
+    /// to the bar of the execution is folded already; its reference price is the close before.
+    pub(super) fn accrue<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        execution: Execution,
+        days: f64,
+        sink: &mut S,
+    ) {
+        let (Some(borrow), Some(position)) = (rules.execution.borrow, &mut self.position) else {
+            return;
+        };
+        let (price, units) = (execution.reference_price, position.units);
+        let amount = borrow.fee(units, price, days);
+        position.borrow += amount;
+        let (trade, opened) = (position.trade, position.open_sequence);
+        self.cash -= amount;
+        let accrual = Accrual {
+            amount,
+            units,
+            price,
+            days,
+        };
+        self.execution.accrual(&accrual);
+        let (ts, bar) = (execution.ts_ns, execution.bar);
+        let code = (Side::Flat as u8, 0);
+        let accrual = self.tell(sink, ts, bar, trade, opened, code, &accrual);
+        self.update(execution, units, price, trade, accrual, sink);
+    }
+
+    /// PORTFOLIO_UPDATE: from the booked bar on the container holds this.
+    #[inline(always)]
+    fn update<S: Sink>(
+        &mut self,
+        execution: Execution,
+        units: f64,
+        price: f64,
+        trade: u32,
+        cause: u64,
+        sink: &mut S,
+    ) {
+        self.equity.change(units, self.cash);
+        let update = PortfolioUpdate {
+            units,
+            cash: self.cash,
+            equity: self.cash + units * price,
+        };
+        self.execution.update(&update);
+        let (ts, bar, code) = (
+            execution.ts_ns,
+            execution.booked as u32,
+            (side(units) as u8, 0),
+        );
+        self.tell(sink, ts, bar, trade, cause, code, &update);
+    }
+
+    /// ORDER of an entry that is rejected.
+    pub(super) fn refuse<S: Sink>(
+        &mut self,
+        execution: Execution,
+        trade: u32,
+        reason: Reason,
+        sink: &mut S,
+    ) {
+        let status = OrderStatus::Rejected as u8;
+        let order = market(admf_formats::units::F64_NULL, None);
+        let (ts, bar, code) = (execution.ts_ns, execution.bar, (status, reason as u8));
+        self.execution.order(status);
+        self.tell(sink, ts, bar, trade, execution.order, code, &order);
+    }
+}
