@@ -369,6 +369,8 @@ pub trait Payload: Copy {
     fn write(&self, into: &mut [u8]);
     /// Reads back what [`Payload::write`] wrote, checked.
     fn read(bytes: &[u8]) -> Result<Self, DecodeError>;
+    /// The payload beside those of other kinds.
+    fn any(self) -> AnyPayload;
 }
 
 /// The type of a payload field.
@@ -450,6 +452,11 @@ macro_rules! payloads {
                         .map_err(|_| DecodeError::Payload { kind: EventKind::$name, bytes: bytes.len() })?;
                     Ok($name { $($field: archived.$field.into()),+ })
                 }
+
+                #[inline(always)]
+                fn any(self) -> AnyPayload {
+                    AnyPayload::$name(self)
+                }
             }
 
             const _: () = assert!(core::mem::size_of::<rkyv::Archived<$name>>() == $bytes && $bytes % 8 == 0);
@@ -472,6 +479,11 @@ macro_rules! payloads {
             /// The kind of event it belongs to.
             pub const fn kind(&self) -> EventKind {
                 match self { $(AnyPayload::$name(_) => EventKind::$name),+ }
+            }
+
+            /// Serialises into the first bytes of `into`, as many as the kind has on disk.
+            pub fn write(&self, into: &mut [u8]) {
+                match self { $(AnyPayload::$name(payload) => payload.write(&mut into[..$bytes])),+ }
             }
         }
 

@@ -7,10 +7,12 @@
 mod aggregate;
 mod comparison;
 mod container;
+mod event;
 mod metrics;
 mod monte_carlo;
 mod objective;
 mod run;
+mod story;
 mod walk_forward;
 
 pub use aggregate::{
@@ -22,10 +24,12 @@ pub use container::{
     ContainerReport, DroppedReport, EventsReport, MetricsReport, RecycledReport, ReportContext,
     ReportSymbol, SummaryReport, WindowReport,
 };
+pub use event::event_payload;
 pub use metrics::Metrics;
 pub use monte_carlo::{MonteCarloReport, MonteCarloSource, PathMetric, PathStatistics};
 pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
 pub use run::{RunData, RunReport, RunShard, RunStatus, SkippedPhase, StorageChange};
+pub use story::{BarReport, FeatureReport, FiguresReport, SignalReport, StoryEvent, StoryReport};
 pub use walk_forward::{
     ChosenSet, CurveReport, EfficiencyReport, ParameterStability, SequenceWindow, StabilityReport,
     WalkForwardReport, WindowFigures, curve_metrics,
