@@ -43,6 +43,6 @@ fn every_shared_case_and_grid_is_equal() {
 #[test]
 fn every_bundled_case_is_equal() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    assert_eq!(cases(&examples.join("oracles")).len(), 5);
+    assert_eq!(cases(&examples.join("oracles")).len(), 6);
     all_equal(&examples.join("oracles"), &examples.join("data"));
 }

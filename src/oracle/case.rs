@@ -1,6 +1,7 @@
 //! One case: a trade list, an equity curve and plain statistics.
 
 use super::compare::Comparison;
+use super::finalize::finalize;
 use super::recorder::Recorder;
 use super::{Scratch, Verdict, open_dataset, read_json, read_rows};
 use crate::container::{ContainerRules, Span};
@@ -11,7 +12,7 @@ use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
 use crate::strategy::{self, Strategy};
 use crate::topology::{Job, ParameterSet, Worker};
 use crate::{Error, Result};
-use admf_formats::event::{EventSet, ExitReason, PositionClose, Stamp};
+use admf_formats::event::EventSet;
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
 use serde_json::Value;
 use std::path::Path;
@@ -116,16 +117,27 @@ fn understand(path: &Path, case: &Value) -> Result<std::result::Result<Case, Str
     }))
 }
 
-/// Opens and closes of the whole series; cases are small.
-fn read_prices(bars: &BarsFile) -> Result<(Vec<f64>, Vec<f64>)> {
-    let mut block = BarBlock::new();
-    let (mut opens, mut closes) = (Vec::new(), Vec::new());
-    for quantum in 0..bars.bars().div_ceil(QUANTUM_BARS as u64) {
-        bars.read_quantum(quantum, &mut block)?;
-        opens.extend_from_slice(&block.open[..block.bars]);
-        closes.extend_from_slice(&block.close[..block.bars]);
+/// The whole series; cases are small.
+#[derive(Default)]
+pub(super) struct Prices {
+    pub(super) open: Vec<f64>,
+    pub(super) high: Vec<f64>,
+    pub(super) low: Vec<f64>,
+    pub(super) close: Vec<f64>,
+}
+
+impl Prices {
+    fn read(bars: &BarsFile) -> Result<Prices> {
+        let (mut block, mut prices) = (BarBlock::new(), Prices::default());
+        for quantum in 0..bars.bars().div_ceil(QUANTUM_BARS as u64) {
+            bars.read_quantum(quantum, &mut block)?;
+            prices.open.extend_from_slice(&block.open[..block.bars]);
+            prices.high.extend_from_slice(&block.high[..block.bars]);
+            prices.low.extend_from_slice(&block.low[..block.bars]);
+            prices.close.extend_from_slice(&block.close[..block.bars]);
+        }
+        Ok(prices)
     }
-    Ok((opens, closes))
 }
 
 pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
@@ -165,15 +177,15 @@ pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
         }],
         &mut recorder,
     )?;
-    let (opens, closes) = read_prices(&bars)?;
-    let mut equity = recorder.equity(&closes);
+    let prices = Prices::read(&bars)?;
+    let mut equity = recorder.equity(&prices.close);
     if case.finalize {
-        finalize(&case.rules, &mut recorder, &opens, &mut equity);
+        finalize(&case.rules, &mut recorder, &prices, &mut equity);
     }
     let mut comparison = Comparison::default();
     comparison.exact(
         || "bars of the data".into(),
-        Some(closes.len() as u64),
+        Some(prices.close.len() as u64),
         json["n_bars"].as_u64(),
     );
     compare_trades(&mut comparison, &recorder, &folder.join("trades.csv"))?;
@@ -197,42 +209,6 @@ pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
             skipped: 0,
         },
     })
-}
-
-/// The forced close of the oracle's program: at the open of the last bar.
-fn finalize(rules: &ContainerRules, recorder: &mut Recorder, opens: &[f64], equity: &mut [f64]) {
-    let (Some((stamp, open)), Some(last)) = (recorder.open.take(), opens.len().checked_sub(1))
-    else {
-        return;
-    };
-    let price = opens[last];
-    let exit_commission = rules.execution.commission.of(open.qty, price);
-    let commission = open.commission + exit_commission;
-    let close = PositionClose {
-        entry_ts_ns: stamp.ts_ns,
-        entry_bar: stamp.bar,
-        fills: 2,
-        qty: open.qty,
-        entry_price: open.price,
-        exit_price: price,
-        pnl: open.qty * (price - open.price) - commission,
-        commission,
-        slippage: 0.0,
-        borrow: 0.0,
-        mae: 0.0,
-        mfe: 0.0,
-    };
-    let stamp = Stamp {
-        bar: last as u32,
-        code: ExitReason::CloseAtEnd as u8,
-        ..stamp
-    };
-    recorder.trades.push((stamp, close));
-    let cash = recorder
-        .updates
-        .last()
-        .map_or(0.0, |(_, update)| update.cash);
-    equity[last] = cash + open.qty * price - exit_commission;
 }
 
 fn compare_trades(comparison: &mut Comparison, recorder: &Recorder, path: &Path) -> Result<()> {

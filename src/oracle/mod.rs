@@ -5,6 +5,7 @@
 
 mod case;
 mod compare;
+mod finalize;
 mod grid;
 mod recorder;
 

@@ -12,6 +12,8 @@ pub(super) struct Recorder {
     pub(super) trades: Vec<(Stamp, PositionClose)>,
     pub(super) updates: Vec<(Stamp, PortfolioUpdate)>,
     pub(super) open: Option<(Stamp, PositionOpen)>,
+    /// The latest signal.
+    pub(super) signal: Option<Stamp>,
 }
 
 impl Recorder {
@@ -48,23 +50,22 @@ impl Sink for Recorder {
     fn wants(&self, kind: EventKind) -> bool {
         matches!(
             kind,
-            EventKind::PositionOpen | EventKind::PositionClose | EventKind::PortfolioUpdate
+            EventKind::PositionOpen
+                | EventKind::PositionClose
+                | EventKind::PortfolioUpdate
+                | EventKind::Signal
         )
     }
 
     fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
-        // Through the bytes, as a reader of the trace would see it.
-        #[repr(align(16))]
-        struct Bytes([u8; 128]);
-        let mut bytes = Bytes([0; 128]);
-        payload.write(&mut bytes.0[..P::BYTES]);
-        match AnyPayload::read(P::KIND, &bytes.0[..P::BYTES]) {
-            Ok(AnyPayload::PositionClose(close)) => {
+        match payload.any() {
+            AnyPayload::PositionClose(close) => {
                 self.open = None;
                 self.trades.push((*stamp, close));
             }
-            Ok(AnyPayload::PositionOpen(open)) => self.open = Some((*stamp, open)),
-            Ok(AnyPayload::PortfolioUpdate(update)) => self.updates.push((*stamp, update)),
+            AnyPayload::PositionOpen(open) => self.open = Some((*stamp, open)),
+            AnyPayload::PortfolioUpdate(update) => self.updates.push((*stamp, update)),
+            AnyPayload::Signal(_) => self.signal = Some(*stamp),
             other => unreachable!("only wanted kinds arrive: {other:?}"),
         }
     }

@@ -29,6 +29,9 @@ CASES = [
          commission=0.0005, fill="next_open", size="all_in", sl_pct=None, tp_pct=None),
     dict(id="sp500_sma_20_100_sl3_tp6_flip", strategy="sma_cross", params=dict(fast=20, slow=100), side="flip",
          commission=0.0005, fill="next_open", size="all_in", sl_pct=0.03, tp_pct=0.06),
+    # Its averages cross on the last bar, so that the step after it closes a trade and opens another.
+    dict(id="sp500_sma_7_42_flip_finalize", strategy="sma_cross", params=dict(fast=7, slow=42), side="flip",
+         commission=0.001, fill="next_open", size="all_in", sl_pct=None, tp_pct=None, finalize=True),
 ]
 
 
@@ -111,7 +114,8 @@ def run(case, frame):
                 self.position.close()
 
     test = Backtest(frame, Oracle, cash=100_000, commission=case["commission"],
-                    trade_on_close=case["fill"] == "same_close", exclusive_orders=False)
+                    trade_on_close=case["fill"] == "same_close", exclusive_orders=False,
+                    finalize_trades=case.get("finalize", False))
     return test.run(), first
 
 
@@ -145,6 +149,9 @@ def write(case, frame):
                 elif (bar.High >= goal if sign > 0 else bar.Low <= goal) and t.ExitPrice in (goal, bar.Open) \
                         and (t.ExitPrice >= goal if sign > 0 else t.ExitPrice <= goal):
                     reason = "tp"
+            # No case decides to close on the bar before the last: this was the step after it.
+            if case.get("finalize") and n == len(closed) - 1 and t.ExitBar == len(frame) - 1:
+                reason = "finalize"
             rows.writerow([n, "long" if sign > 0 else "short", size, t.EntryBar, t.EntryTime, t.EntryPrice,
                            t.ExitBar, t.ExitTime, t.ExitPrice, pnl, gain, commission, reason])
     with open(folder / "equity.csv", "w", newline="") as out:
@@ -170,7 +177,7 @@ def write(case, frame):
         position = dict(direction="long" if t.is_long else "short", size=abs(t.size), entry_bar=int(t.entry_bar),
                         entry_price=float(t.entry_price))
     (folder / "case.json").write_text(json.dumps(dict(
-        case, dataset=NAME, data_file=NAME, cash=100_000, finalize=False, engine="backtesting.py 0.6.6",
+        case, dataset=NAME, data_file=NAME, cash=100_000, finalize=case.get("finalize", False), engine="backtesting.py 0.6.6",
         n_bars=len(frame), first_decision_bar=first, open_position_at_end=position), indent=1) + "\n")
 
 
