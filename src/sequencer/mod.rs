@@ -6,6 +6,7 @@ mod drive;
 mod footprint;
 mod gate;
 mod layout;
+mod listen;
 mod merge;
 mod monte_carlo;
 mod out_of_sample;
@@ -19,6 +20,7 @@ mod traces;
 mod windows;
 
 pub use drive::{Drive, RunOne};
+pub use listen::{Listened, Listener, listen};
 pub use merge::merge_phase;
 pub use pattern::Pattern;
 pub use phase::{Outcome, PhaseRun, RunSettings, Symbol, plan_phase, plan_phase_on, run_phase};

@@ -2,7 +2,7 @@
 
 use super::traces::Traces;
 use crate::Result;
-use crate::container::{NoSink, Sink};
+use crate::container::{Container, NoSink, Sink};
 use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage, Staged};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
@@ -278,13 +278,7 @@ impl TileRunner {
     ) -> Result<()> {
         for (place, set) in sets.iter().enumerate() {
             let container = &self.worker.containers[place];
-            let failure = if refused[place] {
-                Some("the trace is at its cap and trace.on_full is strict; raise trace.bytes_per_container".to_owned())
-            } else if container.is_exhausted() {
-                Some("equity fell to zero or below; returns mean nothing from there on".to_owned())
-            } else {
-                None
-            };
+            let failure = failure_of(container, refused[place]);
             let ledger = self.tracers[place].finish(
                 &mut self.pool,
                 archive,
@@ -308,7 +302,21 @@ impl TileRunner {
     }
 }
 
-fn run_to_end<S: TileSink>(
+/// Why a container that saw its whole window failed; `is_refused` where its trace was at its cap.
+pub(super) fn failure_of(container: &Container, is_refused: bool) -> Option<String> {
+    if is_refused {
+        Some(
+            "the trace is at its cap and trace.on_full is strict; raise trace.bytes_per_container"
+                .to_owned(),
+        )
+    } else if container.is_exhausted() {
+        Some("equity fell to zero or below; returns mean nothing from there on".to_owned())
+    } else {
+        None
+    }
+}
+
+pub(super) fn run_to_end<S: TileSink>(
     worker: &mut Worker,
     job: Job<'_>,
     sets: &[ParameterSet],
@@ -332,14 +340,14 @@ fn fail_exhausted<S: TileSink>(worker: &mut Worker, sink: &mut S) {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
 }
 
 /// The result of a container of which nothing is left.
-fn failed_record(set: &ParameterSet, job: &Job<'_>) -> ResultRecord {
+pub(super) fn failed_record(set: &ParameterSet, job: &Job<'_>) -> ResultRecord {
     let capital = job.rules.portfolio.initial_capital;
     ResultRecord {
         index: set.index,
