@@ -16,6 +16,7 @@ pub mod portfolio;
 pub mod results;
 pub mod segment;
 pub mod sequencer;
+pub mod story;
 pub mod strategy;
 pub mod sweep;
 pub mod topology;

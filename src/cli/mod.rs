@@ -1,8 +1,11 @@
 //! The command line: the only place that prints and picks exit codes.
 
+mod earlier;
+mod explain;
 mod features;
 mod merge;
 mod progress;
+mod replay;
 mod run;
 mod show;
 mod verbs;
@@ -139,6 +142,31 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Tell one trade: what the strategy saw, orders, fills, costs, exit and its reason.
+    ///
+    /// From the archive where it has the whole trade, else by running the container again.
+    Explain {
+        /// Results directory of the run.
+        results: PathBuf,
+        /// Container: its number (from 1) or its id.
+        #[arg(long)]
+        container: String,
+        /// Number of the trade in its container, from 1.
+        #[arg(long)]
+        trade: u32,
+        /// Phase of the container; needed where the run has several.
+        #[arg(long)]
+        phase: Option<String>,
+        /// Window of the container, from 1; needed where the run has several.
+        #[arg(long)]
+        window: Option<u64>,
+        /// Part of the window's training, 1 or 2; needed where a fold lies between two parts.
+        #[arg(long)]
+        part: Option<u64>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare with trades and statistics made by an independent program.
     Oracle {
         /// Folder with case.json or grid.json.
@@ -232,7 +260,7 @@ pub fn main() -> ExitCode {
             policy,
             out,
             json,
-        } => run::replay(
+        } => replay::replay(
             &results,
             &container,
             phase.as_deref(),
@@ -241,6 +269,24 @@ pub fn main() -> ExitCode {
             out,
             json,
         ),
+        Verb::Explain {
+            results,
+            container,
+            trade,
+            phase,
+            window,
+            part,
+            json,
+        } => {
+            let wanted = explain::Wanted {
+                container: &container,
+                trade,
+                phase: phase.as_deref(),
+                window,
+                part,
+            };
+            explain::explain(&results, &wanted, json)
+        }
         Verb::Oracle { case, data } => verbs::oracle(&case, data.as_deref()),
     };
     match outcome {

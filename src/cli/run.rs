@@ -1,21 +1,17 @@
-//! `run`, `plan` and `replay`: the outline of the program.
+//! `run` and `plan`: the outline of the program.
 
 use super::{RunArguments, progress, show, success};
 use crate::container::Span;
 use crate::market::open_or_import;
 use crate::results::{Existing, PhaseDir, RunDir, RunPlan};
-use crate::segment::retention::RetentionPolicy;
 use crate::sequencer::{
     Candidates, Drive, Outcome, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, WindowBars,
-    plan_phase_on, run_phase, windows,
+    run_phase, windows,
 };
 use crate::sweep::Shard;
 use crate::workflow::{self, Workflow};
 use crate::{Error, Result, strategy};
-use admf_formats::event::EventSet;
-use admf_formats::report::{
-    ContainerReport, RunData, RunShard, RunStatus, container_index, to_json_bytes,
-};
+use admf_formats::report::{RunData, RunShard, RunStatus, to_json_bytes};
 use admf_formats::result::ResultRecord;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -132,7 +128,8 @@ fn stand_ins(workflow: &Workflow, phase: &Phase) -> Vec<ResultRecord> {
         .collect()
 }
 
-fn placeholder(parameters: [f64; admf_formats::units::PARAMETERS_MAX]) -> ResultRecord {
+/// A record of a container that did not run: its parameters, and nothing else.
+pub(super) fn placeholder(parameters: [f64; admf_formats::units::PARAMETERS_MAX]) -> ResultRecord {
     ResultRecord {
         index: 0,
         first_bar: 0,
@@ -159,19 +156,19 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Everything that `run` and `plan` need before a phase.
-struct Prepared {
-    workflow: Workflow,
-    symbols: Vec<Symbol>,
-    windows: Vec<WindowBars>,
+/// Everything that is needed before a phase.
+pub(super) struct Prepared {
+    pub(super) workflow: Workflow,
+    pub(super) symbols: Vec<Symbol>,
+    pub(super) windows: Vec<WindowBars>,
     threads: u64,
     shard: Option<Shard>,
-    stop: Arc<AtomicBool>,
+    pub(super) stop: Arc<AtomicBool>,
     finished: AtomicU64,
 }
 
 impl Prepared {
-    fn new(
+    pub(super) fn new(
         workflow: Workflow,
         root: &Path,
         wanted: Option<usize>,
@@ -196,7 +193,7 @@ impl Prepared {
         })
     }
 
-    fn settings(&self, pools: PathBuf) -> Result<RunSettings<'_>> {
+    pub(super) fn settings(&self, pools: PathBuf) -> Result<RunSettings<'_>> {
         Ok(RunSettings {
             workflow: &self.workflow.name,
             strategy: strategy::by_name(&self.workflow.strategy).ok_or_else(|| Error::Usage {
@@ -396,7 +393,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     success()
 }
 
-fn remove_pools(pools: &Path) -> Result<()> {
+pub(super) fn remove_pools(pools: &Path) -> Result<()> {
     match std::fs::remove_dir_all(pools) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("remove", pools)(error))
@@ -413,194 +410,6 @@ fn run_data(symbols: &[Symbol]) -> Vec<RunData> {
             path: symbol.bars.path().to_string_lossy().into_owned(),
             bars: symbol.bars.bars(),
             digest: symbol.bars.digest(),
-        })
-        .collect()
-}
-
-/// Runs one container of a finished run again, with everything kept.
-pub(super) fn replay(
-    results: &Path,
-    container: &str,
-    phase: Option<&str>,
-    window: Option<u64>,
-    policy: &str,
-    out: Option<PathBuf>,
-    json: bool,
-) -> Result<ExitCode> {
-    let run_file = results.join("run.json");
-    let text = std::fs::read_to_string(&run_file).map_err(Error::io("read", &run_file))?;
-    let report: admf_formats::report::RunReport =
-        serde_json::from_str(&text).map_err(|error| Error::Results {
-            path: run_file.clone(),
-            message: format!("not a run of admf: {error}"),
-        })?;
-    let mut workflow = workflow::from_settings(&report.config, &run_file)?;
-    for (symbol, data) in workflow.data.symbols.iter_mut().zip(&report.data) {
-        symbol.path = PathBuf::from(&data.path);
-    }
-    let names: Vec<String> = workflow
-        .phases
-        .iter()
-        .map(|phase| phase.name.clone())
-        .collect();
-    let place = match phase {
-        Some(name) => names.iter().position(|known| known == name),
-        None if names.len() == 1 => Some(0),
-        None => None,
-    };
-    let place = place.ok_or_else(|| Error::Usage {
-        message: format!(
-            "name the container's phase with --phase, one of: {}",
-            names.join(", ")
-        ),
-    })?;
-    let root = results.parent().unwrap_or(Path::new("."));
-    let prepared = Prepared::new(workflow, root, Some(1), None)?;
-    for (symbol, data) in prepared.symbols.iter().zip(&report.data) {
-        if symbol.bars.digest() != data.digest {
-            return Err(Error::Results {
-                path: symbol.bars.path().to_path_buf(),
-                message: format!(
-                    "the bars of {} are not those of the run (another digest)",
-                    data.symbol
-                ),
-            });
-        }
-    }
-    let name = &names[place];
-    let at = window_of(&prepared.windows, window)?;
-    let folder = &prepared.windows[at].folder;
-    let target = out.unwrap_or_else(|| results.join("replay"));
-    std::fs::create_dir_all(&target).map_err(Error::io("create", &target))?;
-    let settings = prepared.settings(target.join("pools"))?;
-    // Phases that choose for this one are run again in memory only where this one needs them.
-    let source = &prepared.workflow.phases[place];
-    let chosen = match &source.candidates {
-        Candidates::Space => Vec::new(),
-        Candidates::BestOf { phase, .. } => best_of(&results.join(phase).join(folder), &settings)?,
-    };
-    let count = match &source.candidates {
-        Candidates::Space => settings.space.len() * settings.symbols.len() as u64,
-        Candidates::BestOf { .. } => chosen.len() as u64,
-    };
-    let index = container_index(container, count).ok_or_else(|| Error::Usage {
-        message: format!("--container {container}: phase {name} has containers 1 to {count}"),
-    })?;
-    let record = match &source.candidates {
-        Candidates::Space => {
-            let symbol = index / settings.space.len();
-            let mut record = placeholder(settings.space.values(index % settings.space.len()));
-            record.symbol = symbol as u32;
-            record
-        }
-        Candidates::BestOf { .. } => chosen[index as usize],
-    };
-    let mut single = source.clone();
-    single.candidates = Candidates::BestOf {
-        phase: name.clone(),
-        count: 1,
-    };
-    single.objective.constraints.clear();
-    single.container_traces.clear();
-    single.results_storage = ResultsStorage::Disk;
-    single.container_results = crate::sequencer::ContainerResults::Archive;
-    single.container.trace.policy = match policy {
-        "full" | "all" => RetentionPolicy::Full,
-        "trade_complete" => RetentionPolicy::TradeComplete,
-        "minimal" => RetentionPolicy::Minimal,
-        "sliding_window" => RetentionPolicy::SlidingWindow { events: 1000 },
-        _ => {
-            return Err(Error::Usage {
-                message: format!(
-                    "--policy {policy}: full, trade_complete, sliding_window or minimal was expected"
-                ),
-            });
-        }
-    };
-    single.container.trace.events = EventSet::ALL;
-    single.container.trace.store_trades = true;
-    let id = admf_formats::report::container_id(index, count);
-    let label = match folder.as_str() {
-        "" => name.clone(),
-        folder => format!("{name}_{}", folder.replace('/', "_")),
-    };
-    let directory = RunDir::replay_folder(&target, &format!("{label}_{id}"))?;
-    let pieces = prepared.windows[at].pieces(single.window);
-    if pieces.len() > 1 {
-        return Err(Error::Usage {
-            message: format!(
-                "phase {name} of {folder} trains on two pieces of the data; such a container cannot be replayed, \
-                 decode what its parts kept with admf-tools"
-            ),
-        });
-    }
-    let planned = plan_phase_on(&settings, &single, &[record], pieces[0], 0)?;
-    let outcome = run_phase(&planned, &directory)?;
-    remove_pools(&settings.pools)?;
-    let replayed = outcome
-        .best
-        .first()
-        .copied()
-        .ok_or_else(|| Error::Results {
-            path: directory.path().to_path_buf(),
-            message: "the container failed again; its result says why".to_owned(),
-        })?;
-    let context = planned.report_context(name, count);
-    let report = ContainerReport::of(&ResultRecord { index, ..replayed }, &context, None);
-    if json {
-        print!("{}", String::from_utf8_lossy(&to_json_bytes(&report)));
-    } else {
-        show::outcome(&outcome, directory.path());
-    }
-    success()
-}
-
-/// The place of the window that a user names by its number, from 1.
-fn window_of(windows: &[WindowBars], number: Option<u64>) -> Result<usize> {
-    let count = windows.len() as u64;
-    match number {
-        None if count == 1 => Ok(0),
-        Some(number) if (1..=count).contains(&number) && !windows[0].folder.is_empty() => {
-            Ok(number as usize - 1)
-        }
-        Some(_) if windows[0].folder.is_empty() => Err(Error::Usage {
-            message: "--window: this run has no windows".to_owned(),
-        }),
-        _ => Err(Error::Usage {
-            message: format!("name the container's window with --window, 1 to {count}"),
-        }),
-    }
-}
-
-/// What a finished phase handed over, from its own aggregate.
-fn best_of(folder: &Path, settings: &RunSettings<'_>) -> Result<Vec<ResultRecord>> {
-    let path = folder.join("aggregate_results.json");
-    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    let wrong = |message: &str| Error::Results {
-        path: path.clone(),
-        message: message.to_owned(),
-    };
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
-    let best = value["best"]
-        .as_array()
-        .ok_or_else(|| wrong("`best` is missing"))?;
-    best.iter()
-        .filter(|entry| entry["meets_constraints"] == true)
-        .map(|entry| {
-            let mut parameters = [0.0; admf_formats::units::PARAMETERS_MAX];
-            for (value, name) in parameters.iter_mut().zip(settings.strategy.parameters()) {
-                *value = entry["parameters"][name]
-                    .as_f64()
-                    .ok_or_else(|| wrong("a parameter is missing"))?;
-            }
-            let symbol = settings
-                .symbols
-                .iter()
-                .position(|symbol| entry["symbol"] == symbol.symbol.as_str());
-            let mut record = placeholder(parameters);
-            record.symbol = symbol.ok_or_else(|| wrong("a symbol is unknown"))? as u32;
-            Ok(record)
         })
         .collect()
 }
