@@ -186,10 +186,12 @@ impl EarlierRun {
             index: place.index,
             values: place.record.parameters,
         };
+        let data = &self.prepared.symbols[usize::from(symbol)];
         let job = Job {
             strategy: settings.strategy,
             rules: &phase.container,
-            bars: &self.prepared.symbols[usize::from(symbol)].bars,
+            bars: &data.bars,
+            bars_per_year: data.bars_per_year,
             symbol,
             span: piece.span,
             features_from: piece.features_from(phase.warmup),

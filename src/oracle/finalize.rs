@@ -8,6 +8,7 @@ use super::case::Prices;
 use super::recorder::Recorder;
 use crate::container::ContainerRules;
 use crate::execution::{FillAt, StopHit, Stops};
+use crate::portfolio::{EntryTerms, RiskRules};
 use admf_formats::event::{ExitReason, PositionClose, Side, Stamp};
 
 /// Adds the trades of that step to what was recorded, and corrects the last equity.
@@ -54,8 +55,16 @@ pub(super) fn finalize(
             .push(closed(stamp, open.qty, open.price, commissions, &exit));
     }
     equity[last] = cash;
-    let portfolio = &rules.portfolio;
-    let units = match portfolio.entry_units(cash, price, rules.execution.commission) {
+    let terms = EntryTerms {
+        held: 0.0,
+        sign,
+        equity: cash,
+        cash,
+        price,
+        risk_per_unit: f64::NAN,
+        commission: rules.execution.commission,
+    };
+    let units = match rules.portfolio.entry(&terms, &RiskRules::NONE).units {
         Ok(units) if sign != 0.0 => sign * units,
         _ => return,
     };

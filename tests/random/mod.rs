@@ -210,6 +210,7 @@ impl Case {
                 admf::sequencer::Warmup::History => 0,
                 admf::sequencer::Warmup::None => self.first,
             },
+            bars_per_year: 252.0,
             stop: &AtomicBool::new(false),
         };
         let set = ParameterSet {
