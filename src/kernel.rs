@@ -17,6 +17,24 @@ pub type Mask = [u64; WORDS];
 /// Lanes of sums over bars: fixed, so that the order of additions is.
 pub const LANES: usize = 8;
 
+/// Lowest and highest value of each word of a column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Lowest.
+    pub low: [f64; WORDS],
+    /// Highest.
+    pub high: [f64; WORDS],
+}
+
+/// A column with its bounds.
+#[derive(Clone, Copy)]
+pub struct Bounded<'a> {
+    /// One value per bar.
+    pub values: &'a [f64; QUANTUM_BARS],
+    /// [`bounds`] of the values.
+    pub bounds: &'a Bounds,
+}
+
 /// Runs a loop with AVX2 where the processor has it.
 macro_rules! dispatched {
     ($(#[$doc:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?, $wide:ident, $portable:ident) => {
@@ -45,6 +63,22 @@ dispatched! {
 dispatched! {
     /// Bits where `a < level`; a NaN on either side gives 0.
     pub fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, below_level, below_level
+}
+dispatched! {
+    /// Lowest and highest value of each word of bars; NaN, both, where one of its values is.
+    pub fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds, bounds, bounds
+}
+dispatched! {
+    /// Bits where `a > b`, as [`above`]; words whose bounds decide are not compared bar by bar.
+    pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded
+}
+dispatched! {
+    /// The lowest of these values, none of which is NaN; infinity where there is none.
+    pub fn lowest(values: &[f64]) -> f64, lowest, lowest
+}
+dispatched! {
+    /// The highest of these values, none of which is NaN; minus infinity where there is none.
+    pub fn highest(values: &[f64]) -> f64, highest, highest
 }
 dispatched! {
     /// Means of windows from the double-double prefix sums (high and low parts) at the last bars of
@@ -85,7 +119,7 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// The loops as any processor runs them.
 mod portable {
-    use super::{LANES, Mask, QUANTUM_BARS, WORDS, two_sum};
+    use super::{Bounded, Bounds, LANES, Mask, QUANTUM_BARS, WORDS, two_sum};
 
     #[inline(always)]
     pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
@@ -97,6 +131,96 @@ mod portable {
             }
         }
         mask
+    }
+
+    #[inline(always)]
+    pub(super) fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds {
+        let mut bounds = Bounds {
+            low: [0.0; WORDS],
+            high: [0.0; WORDS],
+        };
+        for (word, values) in values.as_chunks::<64>().0.iter().enumerate() {
+            let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+            // A sum is NaN where one of its values is, or where infinities meet: such a word is
+            // compared bar by bar, which is right for any word.
+            let mut sum = [0.0; LANES];
+            for values in values.as_chunks::<LANES>().0 {
+                for lane in 0..LANES {
+                    let value = values[lane];
+                    low[lane] = if value < low[lane] { value } else { low[lane] };
+                    high[lane] = if value > high[lane] {
+                        value
+                    } else {
+                        high[lane]
+                    };
+                    sum[lane] += value;
+                }
+            }
+            if sum.iter().any(|sum| sum.is_nan()) {
+                (bounds.low[word], bounds.high[word]) = (f64::NAN, f64::NAN);
+            } else {
+                bounds.low[word] = low.into_iter().fold(f64::INFINITY, f64::min);
+                bounds.high[word] = high.into_iter().fold(f64::NEG_INFINITY, f64::max);
+            }
+        }
+        bounds
+    }
+
+    pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
+        let mut mask = [0; WORDS];
+        for word in 0..WORDS {
+            if a.bounds.low[word] > b.bounds.high[word] {
+                mask[word] = u64::MAX;
+            } else if a.bounds.high[word] <= b.bounds.low[word] {
+                mask[word] = 0;
+            } else {
+                let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+                for bit in 0..64 {
+                    mask[word] |= u64::from(a[word][bit] > b[word][bit]) << bit;
+                }
+            }
+        }
+        mask
+    }
+
+    #[inline(always)]
+    pub(super) fn lowest(values: &[f64]) -> f64 {
+        let (whole, rest) = values.as_chunks::<LANES>();
+        let mut lanes = [f64::INFINITY; LANES];
+        for values in whole {
+            for lane in 0..LANES {
+                lanes[lane] = lesser(lanes[lane], values[lane]);
+            }
+        }
+        lanes
+            .iter()
+            .chain(rest)
+            .fold(f64::INFINITY, |low, value| lesser(low, *value))
+    }
+
+    #[inline(always)]
+    pub(super) fn highest(values: &[f64]) -> f64 {
+        let (whole, rest) = values.as_chunks::<LANES>();
+        let mut lanes = [f64::NEG_INFINITY; LANES];
+        for values in whole {
+            for lane in 0..LANES {
+                lanes[lane] = greater(lanes[lane], values[lane]);
+            }
+        }
+        lanes
+            .iter()
+            .chain(rest)
+            .fold(f64::NEG_INFINITY, |high, value| greater(high, *value))
+    }
+
+    #[inline(always)]
+    fn lesser(a: f64, b: f64) -> f64 {
+        if b < a { b } else { a }
+    }
+
+    #[inline(always)]
+    fn greater(a: f64, b: f64) -> f64 {
+        if b > a { b } else { a }
     }
 
     pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
@@ -181,7 +305,7 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Mask, QUANTUM_BARS, WORDS, portable};
+    use super::{Bounded, Bounds, Mask, QUANTUM_BARS, WORDS, portable};
     use std::arch::x86_64::{
         __m256d, _CMP_GT_OQ, _CMP_LE_OQ, _mm256_add_pd, _mm256_cmp_pd, _mm256_movemask_pd,
         _mm256_mul_pd, _mm256_or_pd, _mm256_set_pd, _mm256_set1_pd,
@@ -200,17 +324,69 @@ mod avx2 {
         _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) as u64
     }
 
+    /// One word of [`above`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn above_word(a: &[f64; 64], b: &[f64; 64]) -> u64 {
+        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
+        let mut word = 0;
+        for four in 0..16 {
+            word |= greater(load(&a[four]), load(&b[four])) << (4 * four);
+        }
+        word
+    }
+
     #[target_feature(enable = "avx2")]
     pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
-        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
         let mut mask = [0; WORDS];
-        let words = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0);
+        let words = a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0);
         for (word, (a, b)) in mask.iter_mut().zip(words) {
-            for four in 0..16 {
-                *word |= greater(load(&a[four]), load(&b[four])) << (4 * four);
-            }
+            *word = above_word(a, b);
         }
         mask
+    }
+
+    /// Bit per word where `a > b`, or `a <= b`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn decided<const ORDER: i32>(a: &[f64; WORDS], b: &[f64; WORDS]) -> u64 {
+        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
+        let mut words = 0;
+        for four in 0..WORDS / 4 {
+            let is = _mm256_cmp_pd::<ORDER>(load(&a[four]), load(&b[four]));
+            words |= (_mm256_movemask_pd(is) as u64) << (4 * four);
+        }
+        words
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
+        let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
+        let none = decided::<_CMP_LE_OQ>(&a.bounds.high, &b.bounds.low);
+        let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+        let mut mask: Mask = std::array::from_fn(|word| (all >> word & 1).wrapping_neg());
+        let mut open = !(all | none) & ((1 << WORDS) - 1);
+        while open != 0 {
+            let word = open.trailing_zeros() as usize % WORDS;
+            open &= open - 1;
+            mask[word] = above_word(&a[word], &b[word]);
+        }
+        mask
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds {
+        portable::bounds(values)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn lowest(values: &[f64]) -> f64 {
+        portable::lowest(values)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn highest(values: &[f64]) -> f64 {
+        portable::highest(values)
     }
 
     #[target_feature(enable = "avx2")]
@@ -325,6 +501,16 @@ mod tests {
             let b = column(|pair| VALUES[pair.1]);
             check(&a, &b, &above(&a, &b));
             check(&a, &b, &portable::above(&a, &b));
+            let of = |values: &[f64; QUANTUM_BARS]| bounds(values);
+            let (of_a, of_b) = (of(&a), of(&b));
+            let with = |values, bounds| Bounded { values, bounds };
+            let a_bounded = with(&a, &of_a);
+            check(&a, &b, &above_bounded(a_bounded, with(&b, &of_b)));
+            check(&a, &b, &portable::above_bounded(a_bounded, with(&b, &of_b)));
+            let far = a.map(|value| value + 3.0);
+            let of_far = of(&far);
+            check(&far, &a, &above_bounded(with(&far, &of_far), a_bounded));
+            check(&a, &far, &above_bounded(a_bounded, with(&far, &of_far)));
             let level = VALUES[level];
             check(&a, &[level; QUANTUM_BARS], &above_level(&a, level));
             check(&a, &[level; QUANTUM_BARS], &portable::above_level(&a, level));
@@ -342,6 +528,10 @@ mod tests {
                 bits(&return_sums(&values, units, cash)),
                 bits(&portable::return_sums(&values, units, cash))
             );
+            prop_assert_eq!(lowest(&values), values.iter().copied().fold(f64::INFINITY, f64::min));
+            prop_assert_eq!(highest(&values), values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+            prop_assert_eq!(portable::lowest(&values), lowest(&values));
+            prop_assert_eq!(portable::highest(&values), highest(&values));
             for (from, close) in values.iter().enumerate() {
                 let (peak, floor) = (cash + units * close, cash + units * values[0]);
                 prop_assert_eq!(

@@ -18,6 +18,7 @@ use watch::Watch;
 
 use crate::execution::ExecutionRules;
 use crate::features::Feature;
+use crate::kernel;
 use crate::market::{BarBlock, Calendar, LocalTimes};
 use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
@@ -492,14 +493,10 @@ impl Container {
         let (lows, highs) = (&block.bars.low[..], &block.bars.high[..]);
         let (low, high) = match self.equity.path() {
             EquityPath::AllIn => block.figures.reach(first, end - 1, lows, highs),
-            EquityPath::PerBar => {
-                let lower = |a: f64, b: &f64| if *b < a { *b } else { a };
-                let higher = |a: f64, b: &f64| if *b > a { *b } else { a };
-                (
-                    lows[first..end].iter().fold(f64::INFINITY, lower),
-                    highs[first..end].iter().fold(f64::NEG_INFINITY, higher),
-                )
-            }
+            EquityPath::PerBar => (
+                kernel::lowest(&lows[first..end]),
+                kernel::highest(&highs[first..end]),
+            ),
         };
         if let Some(position) = &mut self.position {
             position.low = position.low.min(low);

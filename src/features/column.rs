@@ -5,19 +5,43 @@ use super::feature::Feature;
 use super::history::History;
 use super::indicator::Indicator;
 use super::shared::{Carry, compute};
+use crate::kernel::{self, Bounded, Bounds, Mask, WORDS};
 use crate::market::BarBlock;
 use admf_formats::units::QUANTUM_BARS;
 
 /// Values before the block in a column's buffer: the last of them is the bar before.
 const LEAD: usize = 8;
 
-/// One column of one block, with the bar before it.
+/// One column of one block, with the bar before it and the extremes of its words.
 #[derive(Clone, Debug)]
-pub struct Column(Box<[f64; LEAD + QUANTUM_BARS]>);
+pub struct Column(Box<[f64; LEAD + QUANTUM_BARS]>, Bounds);
 
 impl Column {
     fn new() -> Column {
-        Column(Box::new([f64::NAN; LEAD + QUANTUM_BARS]))
+        let unknown = Bounds {
+            low: [f64::NAN; WORDS],
+            high: [f64::NAN; WORDS],
+        };
+        Column(Box::new([f64::NAN; LEAD + QUANTUM_BARS]), unknown)
+    }
+
+    /// Bits where this column is above another.
+    #[inline(always)]
+    pub fn above(&self, other: &Column) -> Mask {
+        kernel::above_bounded(self.bounded(), other.bounded())
+    }
+
+    #[inline(always)]
+    fn bounded(&self) -> Bounded<'_> {
+        Bounded {
+            values: self.now(),
+            bounds: &self.1,
+        }
+    }
+
+    /// All values of the block are there.
+    fn settle(&mut self) {
+        self.1 = kernel::bounds(self.now());
     }
 
     /// Values of the block's bars.
@@ -116,6 +140,7 @@ impl FeatureColumns {
         let shift = |column: &mut Column| column.0[LEAD - 1] = column.0[LEAD + QUANTUM_BARS - 1];
         shift(&mut self.close);
         self.close.0[LEAD..LEAD + block.bars].copy_from_slice(bars.close);
+        self.close.settle();
         for ((feature, computation), column) in self
             .features
             .iter()
@@ -125,6 +150,7 @@ impl FeatureColumns {
             shift(column);
             let into = &mut column.0[LEAD..LEAD + block.bars];
             computation.run(*feature, &self.history, bars, from, into);
+            column.settle();
         }
     }
 

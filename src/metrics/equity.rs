@@ -242,11 +242,9 @@ impl EquityFold {
             if at > from {
                 // Equity rises or falls with the close, so that the worst close is the deepest.
                 let worst = if units > 0.0 {
-                    let lower = |a: f64, b: f64| if b < a { b } else { a };
-                    closes[from..at].iter().copied().fold(f64::INFINITY, lower)
+                    kernel::lowest(&closes[from..at])
                 } else {
-                    let higher = |a: f64, b: f64| if b > a { b } else { a };
-                    closes[from..at].iter().copied().fold(0.0, higher)
+                    kernel::highest(&closes[from..at])
                 };
                 let equity = cash + units * worst;
                 self.fall((at - from) as u64, 1.0 - equity / self.totals.peak);

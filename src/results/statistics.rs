@@ -6,13 +6,26 @@
 //! values of an interval that holds the wanted rank in [`BUCKETS`] parts and goes on with the part
 //! that holds it, until that part has one value only. A part is narrowed to the values that were
 //! seen in it, so a pass divides the values left by some hundred; what fits in a list is collected
-//! and sorted. Two passes do for ten thousand, three for a million, and eight for anything. Counts do not depend on the order, so shards and threads do not matter.
+//! and sorted. Two passes do for ten thousand, three for a million, and eight for anything. Counts
+//! do not depend on the order, so shards and threads do not matter.
+//!
+//! Values come as one row per container, NaN where a metric is null. The first pass folds a row at
+//! a time, over all columns at once; the others collect rows and go through them column by column.
 
 use admf_formats::report::{MetricStatistics, Metrics, Objective, PercentileReport};
 use admf_formats::units::finite;
 
 /// Parts of an interval.
 const BUCKETS: usize = 256;
+
+/// Columns at most: every metric, and the objective.
+const COLUMNS: usize = Metrics::OBJECTIVES.len() + 1;
+
+/// Rows that are collected before they are counted.
+const ROWS: usize = 64;
+
+/// A value per column; NaN where there is none.
+type Row = [f64; COLUMNS];
 
 /// The metric that is left out: it is the data's, not the container's.
 const CONSTANT: &str = "bars_per_year";
@@ -50,88 +63,124 @@ struct Target {
 #[derive(Clone, Debug)]
 struct Column {
     name: &'static str,
-    count: u64,
-    mean: f64,
-    /// Sum of squares about the mean.
-    squares: f64,
-    least: f64,
-    greatest: f64,
     targets: Vec<Target>,
     /// Whether all targets still have the same interval: one counts for all.
     is_shared: bool,
+}
+
+/// What the first pass folds, a place per column.
+#[derive(Clone, Debug)]
+struct Moments {
+    count: Row,
+    mean: Row,
+    /// Sums of squares about the mean.
+    squares: Row,
+    least: Row,
+    greatest: Row,
 }
 
 /// Statistics of every metric, and of the objective where it is none of them.
 #[derive(Clone, Debug)]
 pub(super) struct Statistics {
     objective: Objective,
+    /// Whether the objective has a column, the last one.
+    has_objective: bool,
     columns: Vec<Column>,
+    moments: Box<Moments>,
+    rows: Vec<Row>,
 }
 
 impl Statistics {
     /// Bytes of statistics with so many percentiles.
     pub(super) const fn bytes(percentiles: usize) -> usize {
         let target = size_of::<Target>() + BUCKETS * size_of::<Bucket>();
-        (Metrics::OBJECTIVES.len() + 1) * (size_of::<Column>() + percentiles * target)
+        COLUMNS * (size_of::<Column>() + percentiles * target)
+            + size_of::<Moments>()
+            + ROWS * size_of::<Row>()
     }
 
     pub(super) fn new(objective: &Objective, percentiles: &[f64]) -> Statistics {
-        let of_objective = (objective.short_name() == "objective").then_some("objective");
-        let metrics = Metrics::OBJECTIVES
+        let has_objective = objective.short_name() == "objective";
+        let of_objective = has_objective.then_some("objective");
+        let columns = Metrics::OBJECTIVES
             .into_iter()
-            .filter(|name| *name != CONSTANT);
-        let columns = of_objective.into_iter().chain(metrics).map(|name| Column {
-            name,
-            count: 0,
-            mean: 0.0,
-            squares: 0.0,
-            least: f64::INFINITY,
-            greatest: f64::NEG_INFINITY,
-            is_shared: true,
-            targets: percentiles
-                .iter()
-                .map(|percent| Target {
-                    percent: *percent,
-                    rank: 0,
-                    least: 0,
-                    greatest: u64::MAX,
-                    buckets: vec![EMPTY; BUCKETS],
-                    is_list: false,
-                    collected: 0,
-                })
-                .collect(),
-        });
+            .chain(of_objective)
+            .map(|name| Column {
+                name,
+                is_shared: true,
+                targets: percentiles
+                    .iter()
+                    .map(|percent| Target {
+                        percent: *percent,
+                        rank: 0,
+                        least: 0,
+                        greatest: u64::MAX,
+                        buckets: vec![EMPTY; BUCKETS],
+                        is_list: false,
+                        collected: 0,
+                    })
+                    .collect(),
+            });
         Statistics {
             objective: objective.clone(),
+            has_objective,
             columns: columns.collect(),
+            moments: Box::new(Moments {
+                count: [0.0; COLUMNS],
+                mean: [0.0; COLUMNS],
+                squares: [0.0; COLUMNS],
+                least: [f64::INFINITY; COLUMNS],
+                greatest: [f64::NEG_INFINITY; COLUMNS],
+            }),
+            rows: Vec::with_capacity(ROWS),
         }
+    }
+
+    fn row(&self, metrics: &Metrics) -> Row {
+        let mut row = [f64::NAN; COLUMNS];
+        row[..COLUMNS - 1].copy_from_slice(&metrics.values());
+        if self.has_objective {
+            row[COLUMNS - 1] = self.objective.value(metrics).unwrap_or(f64::NAN);
+        }
+        row
     }
 
     /// The first pass: the metrics of the next completed container.
     pub(super) fn push(&mut self, metrics: &Metrics) {
-        for column in &mut self.columns {
-            let Some(value) = value(&self.objective, metrics, column.name) else {
-                continue;
-            };
-            column.count += 1;
-            let before = value - column.mean;
-            column.mean += before / column.count as f64;
-            column.squares += before * (value - column.mean);
-            column.least = column.least.min(value);
-            column.greatest = column.greatest.max(value);
+        let row = self.row(metrics);
+        let moments = &mut *self.moments;
+        for (at, value) in row.into_iter().enumerate() {
+            // Without a branch, so that columns are folded several at a time.
+            let is_there = !value.is_nan();
+            let chosen = |new: f64, old: f64| if is_there { new } else { old };
+            let (count, old) = (moments.count[at] + 1.0, moments.mean[at]);
+            let before = value - old;
+            let mean = old + before / count;
+            let squares = moments.squares[at];
+            moments.squares[at] = chosen(squares + before * (value - mean), squares);
+            moments.count[at] = chosen(count, moments.count[at]);
+            moments.mean[at] = chosen(mean, old);
+            let (least, greatest) = (moments.least[at], moments.greatest[at]);
+            moments.least[at] = if value < least { value } else { least };
+            moments.greatest[at] = if value > greatest { value } else { greatest };
         }
     }
 
     /// After the first pass: where the wanted values lie.
     pub(super) fn start(&mut self) {
-        for column in &mut self.columns {
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            let count = self.moments.count[at];
+            let (least, greatest) = (self.moments.least[at], self.moments.greatest[at]);
+            // The data has it, not the container: nobody asks.
+            let is_open = count > 0.0 && column.name != CONSTANT;
             for target in &mut column.targets {
                 // Nearest rank: the least value that so many percent of all do not exceed.
-                let wanted = (target.percent * column.count as f64 / 100.0).ceil() as u64;
-                target.rank = wanted.clamp(1, column.count.max(1)) - 1;
-                (target.least, target.greatest) = match column.count {
-                    0 => (0, 0),
-                    _ => (key(column.least), key(column.greatest)),
+                let wanted = (target.percent * count / 100.0).ceil() as u64;
+                target.rank = wanted.clamp(1, (count as u64).max(1)) - 1;
+                (target.least, target.greatest) = if is_open {
+                    (key(least), key(greatest))
+                } else {
+                    (0, 0)
                 };
             }
         }
@@ -146,22 +195,30 @@ impl Statistics {
 
     /// A further pass: the metrics of a completed container, in any order.
     pub(super) fn count(&mut self, metrics: &Metrics) {
-        for column in &mut self.columns {
-            if !column.targets.iter().any(Target::is_open) {
-                continue;
-            }
-            let Some(value) = value(&self.objective, metrics, column.name) else {
-                continue;
-            };
-            let key = key(value);
+        self.rows.push(self.row(metrics));
+        if self.rows.len() == ROWS {
+            self.count_rows();
+        }
+    }
+
+    fn count_rows(&mut self) {
+        for (at, column) in self.columns.iter_mut().enumerate() {
             let counting = if column.is_shared { 1 } else { usize::MAX };
             let open = column.targets.iter_mut().filter(|target| target.is_open());
-            open.take(counting).for_each(|target| target.count(key));
+            for target in open.take(counting) {
+                for row in &self.rows {
+                    if !row[at].is_nan() {
+                        target.count(key(row[at]));
+                    }
+                }
+            }
         }
+        self.rows.clear();
     }
 
     /// Ends a further pass.
     pub(super) fn narrow(&mut self) {
+        self.count_rows();
         for column in &mut self.columns {
             if let ([first, others @ ..], true) = (column.targets.as_mut_slice(), column.is_shared)
             {
@@ -178,25 +235,36 @@ impl Statistics {
 
     /// What was found, by metric.
     pub(super) fn report(&self) -> Vec<MetricStatistics> {
-        let report = |column: &Column| MetricStatistics {
-            metric: column.name.to_owned(),
-            count: column.count,
-            mean: (column.count > 0).then_some(column.mean).and_then(finite),
-            std: (column.count > 1)
-                .then(|| (column.squares / (column.count - 1) as f64).sqrt())
-                .and_then(finite),
-            min: finite(column.least),
-            max: finite(column.greatest),
-            percentiles: column
-                .targets
-                .iter()
-                .map(|target| PercentileReport {
-                    percent: target.percent,
-                    value: (column.count > 0).then(|| number(target.least)),
-                })
-                .collect(),
+        let moments = &self.moments;
+        let report = |(at, column): (usize, &Column)| {
+            let count = moments.count[at];
+            MetricStatistics {
+                metric: column.name.to_owned(),
+                count: count as u64,
+                mean: (count > 0.0).then_some(moments.mean[at]).and_then(finite),
+                std: (count > 1.0)
+                    .then(|| (moments.squares[at] / (count - 1.0)).sqrt())
+                    .and_then(finite),
+                min: finite(moments.least[at]),
+                max: finite(moments.greatest[at]),
+                percentiles: column
+                    .targets
+                    .iter()
+                    .map(|target| PercentileReport {
+                        percent: target.percent,
+                        value: (count > 0.0).then(|| number(target.least)),
+                    })
+                    .collect(),
+            }
         };
-        self.columns.iter().map(report).collect()
+        let mut columns: Vec<(usize, &Column)> = self.columns.iter().enumerate().collect();
+        // The objective stands first.
+        columns.rotate_right(usize::from(self.has_objective));
+        columns
+            .into_iter()
+            .filter(|(_, column)| column.name != CONSTANT)
+            .map(report)
+            .collect()
     }
 }
 
@@ -205,9 +273,10 @@ impl Target {
         self.least < self.greatest
     }
 
-    /// Keys of a bucket; the last one may have fewer.
-    const fn width(&self) -> u64 {
-        (self.greatest - self.least) / BUCKETS as u64 + 1
+    /// A bucket has two to this power keys.
+    const fn shift(&self) -> u32 {
+        let bits = u64::BITS - (self.greatest - self.least).leading_zeros();
+        bits.saturating_sub(BUCKETS.ilog2())
     }
 
     #[inline]
@@ -220,7 +289,7 @@ impl Target {
             self.collected += 1;
             return;
         }
-        let place = (key - self.least) / self.width();
+        let place = (key - self.least) >> self.shift();
         let bucket = &mut self.buckets[place as usize];
         bucket.count += 1;
         bucket.least = bucket.least.min(key);
@@ -247,14 +316,6 @@ impl Target {
             below += bucket.count;
         }
         unreachable!("every pass sees the same records");
-    }
-}
-
-/// A column's value of a container.
-fn value(objective: &Objective, metrics: &Metrics, name: &str) -> Option<f64> {
-    match name {
-        "objective" => objective.value(metrics),
-        _ => metrics.get(name),
     }
 }
 

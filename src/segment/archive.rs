@@ -5,6 +5,7 @@
 //! memory. A container is committed by its slot, which is written after everything it leads to.
 
 use super::receipt::{Receipt, Receipts, Way};
+use super::seal::Sealing;
 use crate::{Error, Result, failpoint};
 use admf_formats::archive::{
     ArchiveHeader, CHUNK_HEADER_BYTES, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
@@ -102,12 +103,13 @@ impl ArchiveOptions {
 /// What a writer does with each committed container, as for its JSON.
 pub type OnCommit = Box<dyn FnMut(&ResultRecord, Option<&str>) -> Result<()> + Send>;
 
-type Failure = Arc<Mutex<Option<Error>>>;
+pub(super) type Failure = Arc<Mutex<Option<Error>>>;
 
 /// The writer of one phase's archives.
 pub struct ArchiveWriter {
     thread: JoinHandle<()>,
     failure: Failure,
+    sealing: Sealing,
     handle: ArchiveHandle,
 }
 
@@ -146,7 +148,10 @@ impl ArchiveWriter {
                 .expect("the stock has room for its batches");
         }
         let failure = Failure::default();
+        let (complete, sealing) = Sealing::start(folder, &failure)?;
         let mut files = Files {
+            complete,
+            is_complete: vec![false; manifest.containers.div_ceil(CONTAINERS_PER_ARCHIVE) as usize],
             folder: folder.to_path_buf(),
             manifest: manifest.encode(),
             containers: manifest.containers,
@@ -189,16 +194,12 @@ impl ArchiveWriter {
                     }
                 };
                 if let Err(error) = written {
-                    *told
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+                    tell(&told, error);
                     return;
                 }
             }
-            if let Err(error) = files.sync() {
-                *told
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+            if let Err(error) = files.finish() {
+                tell(&told, error);
             }
         };
         let thread = std::thread::Builder::new()
@@ -215,6 +216,7 @@ impl ArchiveWriter {
         Ok(ArchiveWriter {
             thread,
             failure,
+            sealing,
             handle,
         })
     }
@@ -224,13 +226,22 @@ impl ArchiveWriter {
         self.handle.clone()
     }
 
-    /// Waits until everything is written; call it when all other handles are gone.
+    /// Waits until everything is written and sealed; call it when all other handles are gone.
     ///
     /// Errors: the first one of the writer.
     pub fn close(self) -> Result<()> {
+        self.written()?.finish()
+    }
+
+    /// Waits until everything is written and can be read; call it when all other handles are gone.
+    /// Archives may still be on their way to their seals.
+    ///
+    /// Errors: the first one of the writer.
+    pub fn written(self) -> Result<Sealing> {
         let ArchiveWriter {
             thread,
             failure,
+            sealing,
             handle,
         } = self;
         drop(handle);
@@ -239,8 +250,23 @@ impl ArchiveWriter {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .take();
-        error.map_or(Ok(()), Err)
+        match error {
+            None => Ok(sealing),
+            Some(error) => {
+                // What the threads still do is over before anybody opens the files again.
+                let _ = sealing.finish();
+                Err(error)
+            }
+        }
     }
+}
+
+/// The first error is the cause of the others.
+fn tell(failure: &Failure, error: Error) {
+    failure
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .get_or_insert(error);
 }
 
 impl ArchiveHandle {
@@ -312,6 +338,8 @@ pub(super) struct ArchiveFile {
     pub(super) seed: u32,
     /// Where the next chunk goes.
     pub(super) end: u64,
+    /// Containers of its range that are not committed.
+    pub(super) missing: u64,
 }
 
 /// The files of a phase, and what was appended for containers that are not finished.
@@ -320,8 +348,12 @@ struct Files {
     manifest: Vec<u8>,
     /// Containers of the phase.
     containers: u64,
-    /// One per range of containers: bounded by the sweep's size over [`CONTAINERS_PER_ARCHIVE`].
+    /// Those of ranges with containers that are not committed.
     open: HashMap<u64, ArchiveFile>,
+    /// Where those go of which every container is committed.
+    complete: Sender<ArchiveFile>,
+    /// By range, whether it went there: a byte per [`CONTAINERS_PER_ARCHIVE`] containers.
+    is_complete: Vec<bool>,
     /// Last chunk of each kind, for the containers that run now.
     chains: HashMap<u64, [u64; CHUNK_KINDS]>,
     out: Vec<u8>,
@@ -362,8 +394,9 @@ impl Files {
                 }
             };
             // What a killed run appended for containers that it did not finish leads nowhere.
-            let end = committed_end(&file, &path, &header)?;
+            let (end, committed) = committed_end(&file, &path, &header)?;
             file.set_len(end).map_err(Error::io("truncate", &path))?;
+            let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
             self.open.insert(
                 range,
                 ArchiveFile {
@@ -372,6 +405,7 @@ impl Files {
                     header,
                     seed: header.seed(),
                     end,
+                    missing: rest.min(CONTAINERS_PER_ARCHIVE) - committed,
                 },
             );
         }
@@ -448,25 +482,44 @@ impl Files {
                     .map_err(Error::io("write", &file.path))?;
                 done += run;
             }
+            // A container that is committed again, as a test does, counts once at most.
+            file.missing = file.missing.saturating_sub(count as u64);
+            let is_complete = file.missing == 0;
             for (record, _, failure) in records {
                 (self.on_commit)(record, failure.as_deref())?;
+            }
+            if is_complete {
+                self.seal(range);
             }
         }
         (self.out, self.slots) = (out, slots);
         Ok(())
     }
 
-    /// Seals every archive of the phase, also those that an earlier run had finished.
-    fn sync(&mut self) -> Result<()> {
-        for range in 0..self.containers.div_ceil(CONTAINERS_PER_ARCHIVE) {
-            match self.open.get(&range) {
-                Some(file) => file.seal()?,
-                None => {
-                    let path = self.folder.join(file_name(range));
-                    if path.is_file() && !is_sealed(&path, range)? {
-                        self.file(range)?.seal()?;
-                    }
-                }
+    /// Hands an open archive to the sealers.
+    fn seal(&mut self, range: u64) {
+        if let Some(file) = self.open.remove(&range) {
+            self.is_complete[range as usize] = true;
+            let sent = self.complete.send(file);
+            sent.expect("sealers stay until the writer is gone");
+        }
+    }
+
+    /// Nothing more is written: every archive of the phase gets its seal, also those that an
+    /// earlier run had finished.
+    fn finish(&mut self) -> Result<()> {
+        let open: Vec<u64> = self.open.keys().copied().collect();
+        for range in open {
+            self.seal(range);
+        }
+        for range in 0..self.is_complete.len() as u64 {
+            let path = self.folder.join(file_name(range));
+            if self.is_complete[range as usize] {
+                continue;
+            }
+            if path.is_file() && !is_sealed(&path, range)? {
+                self.file(range)?;
+                self.seal(range);
             }
         }
         Ok(())
@@ -497,15 +550,16 @@ fn existing_header(file: &File, range: u64) -> Option<ArchiveHeader> {
     (is_whole && header.range == range).then_some(header)
 }
 
-/// Where the last chunk ends that a committed container leads to.
-fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<u64> {
-    let mut last = 0;
+/// Where the last chunk ends that a committed container leads to, and how many are committed.
+fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<(u64, u64)> {
+    let (mut last, mut committed) = (0, 0);
     each_slot(file, path, header, |slot| {
         last = slot.last_chunk.into_iter().fold(last, u64::max);
+        committed += 1;
         Ok(())
     })?;
     if last == 0 {
-        return Ok(header.chunks_offset());
+        return Ok((header.chunks_offset(), committed));
     }
     let damaged = |message: &str| Error::Damaged {
         path: path.to_path_buf(),
@@ -524,7 +578,7 @@ fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<u64
             "a committed chunk is cut; admf-tools verify says what is lost",
         ));
     }
-    Ok(end)
+    Ok((end, committed))
 }
 
 /// Whether the archive has a seal.

@@ -147,6 +147,7 @@ impl MergedFile {
                 header,
                 seed: header.seed(),
                 end: header.chunks_offset().next_multiple_of(16),
+                missing: 0,
             },
             chunks: Vec::new(),
             slots: Vec::new(),

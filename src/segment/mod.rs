@@ -8,6 +8,7 @@ mod reader;
 mod receipt;
 pub mod retention;
 mod ring;
+mod seal;
 mod stage;
 
 #[cfg(test)]

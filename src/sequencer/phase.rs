@@ -509,9 +509,16 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             let table = Mutex::new(Vec::new());
             let ran = run_workers(run, &manifest, &done, Some(&handle), &table);
             drop(handle);
-            let closed = writer.close();
+            let written = writer.written();
             // The writer's own error is the cause where both failed.
-            closed.and(ran)?;
+            let sealing = match (written, ran) {
+                (Ok(sealing), Ok(())) => sealing,
+                (Ok(sealing), Err(error)) => {
+                    sealing.finish()?;
+                    return Err(error);
+                }
+                (Err(error), _) => return Err(error),
+            };
             restore_json(run, folder, &context)?;
             scan_records(&traces, containers, |slot| {
                 push(&mut aggregator, &slot.record);
@@ -523,6 +530,8 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                     Ok(())
                 })
             })?;
+            // Seals were written while the archives were read.
+            sealing.finish()?;
         }
     }
     let aggregate = aggregator.report();

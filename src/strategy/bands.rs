@@ -2,7 +2,7 @@
 
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
-use crate::kernel::{above, above_level, below_level};
+use crate::kernel::{above_level, below_level};
 use crate::portfolio::Direction;
 
 /// Buys oversold, sells overbought.
@@ -29,15 +29,11 @@ impl Strategy for Rsi {
         vec![Feature::Rsi(p[0] as u32)]
     }
 
-    fn masks(&self, p: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+    fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let oversold = below_level(columns.feature(0).now(), p[1]);
         let overbought = above_level(columns.feature(0).now(), p[2]);
-        *masks = Masks {
-            enter_long: oversold,
-            exit_long: overbought,
-            enter_short: overbought,
-            exit_short: oversold,
-        };
+        let (long, short) = ([oversold, overbought], [overbought, oversold]);
+        *masks = Masks::of_sides(direction, || long, || short);
     }
 }
 
@@ -70,15 +66,14 @@ impl Strategy for Bollinger {
         ]
     }
 
-    fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
-        let close = columns.close().now();
-        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which).now());
-        *masks = Masks {
-            enter_long: above(lower, close),
-            exit_long: above(close, middle),
-            enter_short: above(close, upper),
-            exit_short: above(middle, close),
-        };
+    fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
+        let close = columns.close();
+        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which));
+        *masks = Masks::of_sides(
+            direction,
+            || [lower.above(close), close.above(middle)],
+            || [close.above(upper), middle.above(close)],
+        );
     }
 }
 
@@ -109,14 +104,13 @@ impl Strategy for Donchian {
         ]
     }
 
-    fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
-        let close = columns.close().now();
-        let band = |which| columns.feature(which).now();
-        *masks = Masks {
-            enter_long: above(close, band(0)),
-            exit_long: above(band(1), close),
-            enter_short: above(band(2), close),
-            exit_short: above(close, band(3)),
-        };
+    fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
+        let close = columns.close();
+        let band = |which| columns.feature(which);
+        *masks = Masks::of_sides(
+            direction,
+            || [close.above(band(0)), band(1).above(close)],
+            || [band(2).above(close), close.above(band(3))],
+        );
     }
 }

@@ -5,14 +5,9 @@ use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
 use crate::portfolio::Direction;
 
-fn cross_masks(columns: &Columns<'_>, masks: &mut Masks) {
+fn cross_masks(columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
     let (up, down) = crosses(columns.feature(0), columns.feature(1));
-    *masks = Masks {
-        enter_long: up,
-        exit_long: down,
-        enter_short: down,
-        exit_short: up,
-    };
+    *masks = Masks::of_sides(direction, || [up, down], || [down, up]);
 }
 
 macro_rules! crossover {
@@ -37,8 +32,8 @@ macro_rules! crossover {
                 $features.to_vec()
             }
 
-            fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
-                cross_masks(columns, masks);
+            fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
+                cross_masks(columns, direction, masks);
             }
         }
     };

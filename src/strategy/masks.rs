@@ -1,8 +1,8 @@
 //! Bit masks of conditions over one block.
 
 use crate::features::Column;
-use crate::kernel::above;
 pub use crate::kernel::{Mask, WORDS};
+use crate::portfolio::Direction;
 
 /// Where a strategy's conditions hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,11 +17,31 @@ pub struct Masks {
     pub exit_short: Mask,
 }
 
+impl Masks {
+    /// Masks of the sides that this direction allows, each given as entry and exit: what is never
+    /// obeyed is not computed.
+    #[inline(always)]
+    pub fn of_sides(
+        direction: Direction,
+        long: impl FnOnce() -> [Mask; 2],
+        short: impl FnOnce() -> [Mask; 2],
+    ) -> Masks {
+        let mut masks = Masks::default();
+        if direction != Direction::ShortOnly {
+            [masks.enter_long, masks.exit_long] = long();
+        }
+        if direction != Direction::LongOnly {
+            [masks.enter_short, masks.exit_short] = short();
+        }
+        masks
+    }
+}
+
 /// Bars on which `a` crosses above `b` and those on which it crosses below, both strictly: a touch
 /// with exact equality is no cross.
 #[inline]
 pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
-    let over = above(a.now(), b.now());
+    let over = a.above(b);
     let mut before = a.before()[0] > b.before()[0];
     let (mut up, mut down) = ([0; WORDS], [0; WORDS]);
     for word in 0..WORDS {

@@ -93,7 +93,8 @@ pub trait Strategy: Sync {
     /// The features that this parameter set needs, at most [`FEATURES_MAX`].
     fn features(&self, parameters: &[f64]) -> Vec<Feature>;
 
-    /// Writes the masks of one block, all four: they come as another container left them. Bits of
+    /// Writes the masks of one block: they come as another container left them, and those of a side
+    /// that `direction` does not allow are not read. Bits of
     /// bars before the first decision, or beyond the block, are ignored.
     ///
     /// Entries are obeyed while the position is another one, exits while there is one; an entry

@@ -4,7 +4,7 @@ use super::logic::{both, either};
 
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
-use crate::kernel::{above, above_level, below_level};
+use crate::kernel::{above_level, below_level};
 use crate::portfolio::Direction;
 
 /// Long while the close is above its mean and RSI below `overbought`; short while it is below its
@@ -32,15 +32,23 @@ impl Strategy for Momentum {
         vec![Feature::Sma(p[0] as u32), Feature::Rsi(p[1] as u32)]
     }
 
-    fn masks(&self, p: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
-        let close = columns.close().now();
-        let [mean, rsi] = [0, 1].map(|which| columns.feature(which).now());
-        let (over, under) = (above(close, mean), above(mean, close));
-        *masks = Masks {
-            enter_long: both(over, below_level(rsi, p[3])),
-            exit_long: either(under, above_level(rsi, p[3])),
-            enter_short: both(under, above_level(rsi, p[2])),
-            exit_short: either(over, below_level(rsi, p[2])),
-        };
+    fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
+        let (close, mean) = (columns.close(), columns.feature(0));
+        let rsi = columns.feature(1).now();
+        let (over, under) = (close.above(mean), mean.above(close));
+        *masks = Masks::of_sides(
+            direction,
+            || {
+                let overbought = above_level(rsi, p[3]);
+                [
+                    both(over, below_level(rsi, p[3])),
+                    either(under, overbought),
+                ]
+            },
+            || {
+                let oversold = below_level(rsi, p[2]);
+                [both(under, above_level(rsi, p[2])), either(over, oversold)]
+            },
+        );
     }
 }

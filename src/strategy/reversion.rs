@@ -36,15 +36,14 @@ impl Strategy for Keltner {
         ]
     }
 
-    fn masks(&self, _: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
-        let close = columns.close().now();
-        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which).now());
-        *masks = Masks {
-            enter_long: above(lower, close),
-            exit_long: above(close, middle),
-            enter_short: above(close, upper),
-            exit_short: above(middle, close),
-        };
+    fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
+        let close = columns.close();
+        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which));
+        *masks = Masks::of_sides(
+            direction,
+            || [lower.above(close), close.above(middle)],
+            || [close.above(upper), middle.above(close)],
+        );
     }
 }
 
@@ -73,14 +72,13 @@ impl Strategy for MeanReversion {
         vec![Feature::ZScore(p[0] as u32)]
     }
 
-    fn masks(&self, p: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
+    fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let score = columns.feature(0).now();
-        *masks = Masks {
-            enter_long: below_level(score, -p[1]),
-            exit_long: above_level(score, -p[2]),
-            enter_short: above_level(score, p[1]),
-            exit_short: below_level(score, p[2]),
-        };
+        *masks = Masks::of_sides(
+            direction,
+            || [below_level(score, -p[1]), above_level(score, -p[2])],
+            || [above_level(score, p[1]), below_level(score, p[2])],
+        );
     }
 }
 
@@ -108,14 +106,14 @@ impl Strategy for VwapDeviation {
         vec![Feature::Vwap]
     }
 
-    fn masks(&self, p: &[f64], columns: &Columns<'_>, _: Direction, masks: &mut Masks) {
-        let (close, vwap) = (columns.close().now(), columns.feature(0).now());
-        *masks = Masks {
-            enter_long: above(&scaled(vwap, 1.0 - p[0]), close),
-            exit_long: above(close, vwap),
-            enter_short: above(close, &scaled(vwap, 1.0 + p[0])),
-            exit_short: above(vwap, close),
-        };
+    fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
+        let (close, vwap) = (columns.close(), columns.feature(0));
+        let band = |factor: f64| scaled(vwap.now(), factor);
+        *masks = Masks::of_sides(
+            direction,
+            || [above(&band(1.0 - p[0]), close.now()), close.above(vwap)],
+            || [above(close.now(), &band(1.0 + p[0])), vwap.above(close)],
+        );
     }
 }
 

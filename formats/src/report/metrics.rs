@@ -265,51 +265,60 @@ impl Metrics {
         }
     }
 
+    /// Every value in the order of [`Metrics::OBJECTIVES`]; NaN where it is null.
+    pub fn values(&self) -> [f64; Metrics::OBJECTIVES.len()] {
+        let or_nan = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let values = [
+            or_nan(self.sharpe_ratio),
+            or_nan(self.sortino_ratio),
+            or_nan(self.calmar_ratio),
+            or_nan(self.total_return),
+            or_nan(self.annual_return),
+            self.max_drawdown,
+            or_nan(self.current_drawdown),
+            or_nan(self.win_rate),
+            or_nan(self.profit_factor),
+            self.total_trades as f64,
+            self.winning_trades as f64,
+            self.losing_trades as f64,
+            self.total_pnl,
+            self.gross_profit,
+            self.gross_loss,
+            self.commission_paid,
+            or_nan(self.exposure),
+            self.current_value,
+            self.peak_value,
+            self.open_positions as f64,
+            self.bars_per_year,
+            or_nan(self.cagr),
+            self.years,
+            or_nan(self.volatility),
+            or_nan(self.sqn),
+            or_nan(self.expectancy),
+            or_nan(self.avg_drawdown),
+            self.longest_drawdown_bars as f64,
+            or_nan(self.avg_bars_held),
+            or_nan(self.turnover),
+            self.costs_paid,
+            self.slippage_paid,
+            self.borrow_paid,
+            or_nan(self.avg_mae),
+            or_nan(self.avg_mfe),
+            self.max_mae,
+            self.rejected_orders as f64,
+            self.unfilled_orders as f64,
+            self.risk_breaches as f64,
+        ];
+        values.map(|value| if value.is_finite() { value } else { f64::NAN })
+    }
+
     /// The value of a metric, always finite; `None` where it is null, and for a name that is not
     /// in [`Metrics::OBJECTIVES`].
     pub fn get(&self, name: &str) -> Option<f64> {
-        match name {
-            "sharpe_ratio" => self.sharpe_ratio,
-            "sortino_ratio" => self.sortino_ratio,
-            "calmar_ratio" => self.calmar_ratio,
-            "total_return" => self.total_return,
-            "annual_return" => self.annual_return,
-            "max_drawdown" => finite(self.max_drawdown),
-            "current_drawdown" => self.current_drawdown,
-            "win_rate" => self.win_rate,
-            "profit_factor" => self.profit_factor,
-            "total_trades" => Some(self.total_trades as f64),
-            "winning_trades" => Some(self.winning_trades as f64),
-            "losing_trades" => Some(self.losing_trades as f64),
-            "total_pnl" => finite(self.total_pnl),
-            "gross_profit" => finite(self.gross_profit),
-            "gross_loss" => finite(self.gross_loss),
-            "commission_paid" => finite(self.commission_paid),
-            "exposure" => self.exposure,
-            "current_value" => finite(self.current_value),
-            "peak_value" => finite(self.peak_value),
-            "open_positions" => Some(self.open_positions as f64),
-            "bars_per_year" => finite(self.bars_per_year),
-            "cagr" => self.cagr,
-            "years" => finite(self.years),
-            "volatility" => self.volatility,
-            "sqn" => self.sqn,
-            "expectancy" => self.expectancy,
-            "avg_drawdown" => self.avg_drawdown,
-            "longest_drawdown_bars" => Some(self.longest_drawdown_bars as f64),
-            "avg_bars_held" => self.avg_bars_held,
-            "turnover" => self.turnover,
-            "costs_paid" => finite(self.costs_paid),
-            "slippage_paid" => finite(self.slippage_paid),
-            "borrow_paid" => finite(self.borrow_paid),
-            "avg_mae" => self.avg_mae,
-            "avg_mfe" => self.avg_mfe,
-            "max_mae" => finite(self.max_mae),
-            "rejected_orders" => Some(self.rejected_orders as f64),
-            "unfilled_orders" => Some(self.unfilled_orders as f64),
-            "risk_breaches" => Some(self.risk_breaches as f64),
-            _ => None,
-        }
+        let at = Metrics::OBJECTIVES
+            .iter()
+            .position(|known| *known == name)?;
+        finite(self.values()[at])
     }
 }
 
