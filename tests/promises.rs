@@ -55,10 +55,32 @@ fn content(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
+/// Every rule that watches days or equity, adds to positions or cuts entries.
+const RULES: &str = "portfolio: {direction: long_short, sizing: {volatility: {annual: 0.3, period: 20}}, pyramiding: {max_entries: 2}}
+execution: {commission: {per_share: {rate: 0.005, minimum: 1, maximum_rate: 0.01}}, spread: {fixed: 0.5}, borrow: {annual_rate: 0.03}}
+risk: {max_exposure: 0.8, max_daily_loss: 0.02, max_drawdown: 0.4}
+";
+
 #[test]
 fn results_are_the_same_bytes_for_any_threads_and_budget() {
+    same_bytes(SWEEP);
+    let plain = "execution: {commission: {rate: 0.001}}\n";
+    assert!(SWEEP.contains(plain));
+    let aggregate = same_bytes(&SWEEP.replace(plain, RULES));
+    // The rules do something here.
+    for metric in ["borrow_paid", "risk_breaches"] {
+        let mean = &aggregate["statistics"][metric]["mean"];
+        assert!(
+            mean.as_f64().is_some_and(|mean| mean > 0.0),
+            "{metric}: {mean}"
+        );
+    }
+}
+
+/// The results are the same bytes for any threads and budget; gives their aggregate.
+fn same_bytes(lines: &str) -> serde_json::Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = workflow(folder.path(), SWEEP);
+    let file = workflow(folder.path(), lines);
     let mut runs = Vec::new();
     for (threads, budget) in [("1", "256MiB"), ("2", "64MiB"), ("2", "16MiB")] {
         let root = folder.path().join(format!("r{threads}{budget}"));
@@ -82,6 +104,10 @@ fn results_are_the_same_bytes_for_any_threads_and_budget() {
     }
     assert!(runs[0].len() > 300);
     assert!(runs[0] == runs[1] && runs[1] == runs[2]);
+    let aggregate = runs[0]
+        .iter()
+        .find(|(path, _)| path.ends_with("aggregate_results.json"));
+    serde_json::from_slice(&aggregate.expect("an aggregate").1).expect("valid JSON")
 }
 
 #[test]

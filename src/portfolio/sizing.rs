@@ -217,3 +217,122 @@ impl PortfolioRules {
 fn floor_divide(a: f64, b: f64) -> f64 {
     ((a - a % b) / b).round()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::portfolio::Direction;
+
+    const RISKED: Sizing = Sizing::RiskPerTrade { fraction: 0.01 };
+
+    type Expected<'a> = (Result<f64, Reason>, &'a [(RiskRule, f64, f64)]);
+
+    /// An entry at 50 with an equity of 10,000, all of it cash.
+    fn check(sizing: Sizing, risk_per_unit: f64, risk: RiskRules, expected: Expected<'_>) {
+        let portfolio = PortfolioRules {
+            initial_capital: 10_000.0,
+            direction: Direction::LongOnly,
+            sizing,
+            max_entries: 1,
+            whole_units: true,
+            close_at_end: false,
+        };
+        let terms = EntryTerms {
+            held: 0.0,
+            sign: 1.0,
+            equity: 10_000.0,
+            cash: 10_000.0,
+            price: 50.0,
+            risk_per_unit,
+            commission: Commission::Fixed(1.0),
+        };
+        let entry = portfolio.entry(&terms, &risk);
+        let breaches: Vec<(RiskRule, f64, f64)> = entry
+            .breaches
+            .iter()
+            .flatten()
+            .map(|breach| (breach.rule, breach.limit, breach.value))
+            .collect();
+        assert_eq!((entry.units, breaches.as_slice()), expected, "{sizing:?}");
+    }
+
+    #[test]
+    fn an_entry_is_as_large_as_its_sizing_says() {
+        let none = RiskRules::NONE;
+        check(
+            Sizing::FractionOfEquity(0.5),
+            f64::NAN,
+            none,
+            (Ok(99.0), &[]),
+        );
+        check(Sizing::Cash(501.0), f64::NAN, none, (Ok(10.0), &[]));
+        check(Sizing::Quantity(7.0), f64::NAN, none, (Ok(7.0), &[]));
+        // A hundredth of equity is 100.
+        check(RISKED, 2.0, none, (Ok(50.0), &[]));
+        check(RISKED, 3.0, none, (Ok(33.0), &[]));
+        let volatility = Sizing::Volatility {
+            annual: 0.2,
+            period: 20,
+        };
+        // A unit moves by 0.4 * 50 a year, equity may by 2,000.
+        check(volatility, 20.0, none, (Ok(100.0), &[]));
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_there_is_rejected_with_its_reason() {
+        let none = RiskRules::NONE;
+        let quantity = Sizing::Quantity(200.0);
+        check(
+            quantity,
+            f64::NAN,
+            none,
+            (Err(Reason::InsufficientCash), &[]),
+        );
+        let cash = Sizing::Cash(10_001.0);
+        check(cash, f64::NAN, none, (Err(Reason::InsufficientCash), &[]));
+        check(RISKED, f64::NAN, none, (Err(Reason::SizeUnknown), &[]));
+        check(RISKED, -1.0, none, (Err(Reason::SizeUnknown), &[]));
+        check(RISKED, 101.0, none, (Err(Reason::ZeroQuantity), &[]));
+    }
+
+    #[test]
+    fn an_entry_beyond_a_limit_is_cut_and_told() {
+        let risk = RiskRules {
+            max_position: 30.0,
+            ..RiskRules::NONE
+        };
+        let breach = (RiskRule::Position, 30.0, 40.0);
+        check(
+            Sizing::Quantity(40.0),
+            f64::NAN,
+            risk,
+            (Ok(30.0), &[breach]),
+        );
+        let risk = RiskRules {
+            max_exposure: 0.1,
+            ..RiskRules::NONE
+        };
+        let breach = (RiskRule::Exposure, 0.1, 0.2);
+        check(
+            Sizing::Quantity(40.0),
+            f64::NAN,
+            risk,
+            (Ok(20.0), &[breach]),
+        );
+        let risk = RiskRules {
+            max_position: 0.5,
+            ..RiskRules::NONE
+        };
+        let breach = (RiskRule::Position, 0.5, 40.0);
+        let rejected = Err(Reason::RiskLimit);
+        check(
+            Sizing::Quantity(40.0),
+            f64::NAN,
+            risk,
+            (rejected, &[breach]),
+        );
+        // Cash beyond the commission buys 199.
+        let breach = (RiskRule::Cash, 199.0, 800.0);
+        check(RISKED, 0.125, RiskRules::NONE, (Ok(199.0), &[breach]));
+    }
+}

@@ -1,6 +1,7 @@
 //! Sizes, costs, limits and pyramiding: random workflows against a plain loop over bars, and what
 //! must hold of any trace: money is conserved, and the trace alone gives the same figures.
 
+mod examples;
 mod reference;
 
 use admf::container::{BlockView, Container, ContainerRules, Sink, Span};
