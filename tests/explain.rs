@@ -170,10 +170,7 @@ fn a_story_shows_what_the_strategy_saw_and_the_bars_around() {
     let results = run(folder.path(), "sweep", &text);
     let story = story(&results, "--container portfolio_001 --trade 2");
     let signal = &story["signals"][0];
-    assert_eq!(
-        signal["conditions"],
-        serde_json::json!(["enter_long", "exit_short"])
-    );
+    assert_eq!(signal["conditions"], serde_json::json!(["enter_long"]));
     let [fast, slow] = [0, 1].map(|which| &signal["features"][which]);
     assert_eq!(
         (&fast["name"], &fast["parameters"][0]),
@@ -215,7 +212,7 @@ fn a_story_shows_what_the_strategy_saw_and_the_bars_around() {
         "portfolio_001 of sweep, SP500: trade 2, long, closed by signal: ",
         "sma_crossover: fast 20, slow 60",
         "told from a replay: its archive has no event of this trade",
-        "holds: enter_long, exit_short",
+        "holds: enter_long",
         "sma(20)",
         "the bar before",
         "accepted: market, sized at its fill",

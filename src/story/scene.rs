@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::features::FeatureColumns;
 use crate::market::{BarBlock, BarsFile};
+use crate::portfolio::Direction;
 use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
 use crate::topology::{Job, ParameterSet};
 use admf_formats::report::{BarReport, FeatureReport, SignalReport};
@@ -48,7 +49,7 @@ pub(super) fn signals(
             reports.push(SignalReport {
                 event_id: *event_id,
                 bar: *bar,
-                conditions: conditions(&masks, k),
+                conditions: conditions(&masks, k, job.rules.portfolio.direction),
                 features: values(job.strategy, parameters, &columns, k),
             });
         }
@@ -56,14 +57,21 @@ pub(super) fn signals(
     Ok(reports)
 }
 
-fn conditions(masks: &Masks, k: usize) -> Vec<&'static str> {
-    let all = [
+/// The conditions that hold on bar k of the block, of the sides that may be held.
+fn conditions(masks: &Masks, k: usize, direction: Direction) -> Vec<&'static str> {
+    let long = [
         ("enter_long", &masks.enter_long),
         ("exit_long", &masks.exit_long),
+    ];
+    let short = [
         ("enter_short", &masks.enter_short),
         ("exit_short", &masks.exit_short),
     ];
-    all.into_iter()
+    let long = (direction != Direction::ShortOnly).then_some(long);
+    let short = (direction != Direction::LongOnly).then_some(short);
+    long.into_iter()
+        .chain(short)
+        .flatten()
         .filter(|(_, mask)| mask[k / 64] >> (k % 64) & 1 == 1)
         .map(|(name, _)| name)
         .collect()

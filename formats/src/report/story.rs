@@ -84,7 +84,7 @@ pub struct SignalReport {
     pub event_id: u64,
     /// Its bar.
     pub bar: u32,
-    /// Conditions of the strategy that held on it: `enter_long`, `exit_long`, `enter_short`,
+    /// Conditions of the strategy, for the sides that may be held, that held on it: `enter_long`, `exit_long`, `enter_short`,
     /// `exit_short`.
     pub conditions: Vec<&'static str>,
     /// What the strategy looks at.
