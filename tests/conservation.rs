@@ -102,9 +102,10 @@ fn causes(kind: EventKind, stamp: &Stamp) -> &'static [EventKind] {
         K::Features => &[K::Bar],
         K::Signal => &[K::Features],
         K::OrderRequest => &[K::Signal, K::RiskBreach],
-        // What becomes of an order is caused by it; an exit order by the position it closes.
+        // What becomes of an order is caused by it; an exit order by the position it closes, or by
+        // the limit that closes it.
         K::Order if stamp.code == OrderStatus::Accepted as u8 => {
-            &[K::OrderRequest, K::PositionOpen]
+            &[K::OrderRequest, K::PositionOpen, K::RiskBreach]
         }
         K::Order => &[K::Order, K::OrderRequest],
         K::Fill => &[K::Order],
@@ -298,6 +299,10 @@ fn money_and_causes_are_conserved_whatever_the_workflow() {
         "POSITION_CLOSE close_at_end",
         "ORDER rejected",
         "ORDER expired",
+        "POSITION_CLOSE risk",
+        "POSITION_UPDATE",
+        "ACCRUAL",
+        "RISK_BREACH",
     ] {
         assert!(seen.0.contains_key(what), "{what} never happened");
     }

@@ -128,32 +128,70 @@ pub(crate) fn workflow(random: &mut Random) -> String {
     let mut text = String::from("workflow: single_backtest\ndata: {path: none.bars}\n");
     text += &strategy_of(random);
     let direction = random.one_of(&["long_only", "short_only", "long_short"]);
-    let sizing = match random.within(0, 4) {
+    let sizing = match random.within(0, 6) {
+        4 => format!(
+            "{{atr: {{percent: {}, multiple: 2, period: 5}}}}",
+            0.1 + 3.0 * random.share()
+        ),
+        5 => format!(
+            "{{volatility: {{annual: {}, period: 6}}}}",
+            0.02 + 0.3 * random.share()
+        ),
         0 => "{percent_of_equity: 100}".to_owned(),
         1 => format!("{{percent_of_equity: {}}}", random.within(5, 95)),
         2 => format!("{{quantity: {}}}", random.within(1, 900)),
         _ => format!("{{cash: {}}}", random.within(1_000, 90_000)),
     };
     text += &format!(
-        "portfolio: {{direction: {direction}, sizing: {sizing}, whole_units: {}, close_at_end: {}}}\n",
+        "portfolio: {{direction: {direction}, sizing: {sizing}, whole_units: {}, close_at_end: {}, \
+         pyramiding: {{max_entries: {}}}}}\n",
         random.once_in(2),
-        random.once_in(2)
+        random.once_in(2),
+        if random.once_in(2) {
+            1
+        } else {
+            random.within(2, 5)
+        }
     );
-    let commission = match random.within(0, 4) {
+    let commission = match random.within(0, 5) {
+        4 => "{per_share: {rate: 0.005, minimum: 1, maximum: 10, maximum_rate: 0.01}}".to_owned(),
         0 => "{rate: 0}".to_owned(),
         1 => format!("{{rate: {}}}", 0.004 * random.share()),
         2 => format!("{{per_share: {}}}", 0.02 * random.share()),
         _ => format!("{{fixed: {}}}", random.within(0, 20)),
     };
     text += &format!(
-        "execution: {{fill: {}, commission: {commission}, slippage: {{rate: {}}}}}\n",
+        "execution: {{fill: {}, commission: {commission}, slippage: {{rate: {}}}, \
+         spread: {{fixed: {}}}, borrow: {{annual_rate: {}}}}}\n",
         random.one_of(&["next_open", "same_close"]),
         if random.once_in(2) {
             0.0
         } else {
             0.002 * random.share()
+        },
+        if random.once_in(2) { 0.0 } else { 0.05 },
+        if random.once_in(2) {
+            0.0
+        } else {
+            0.3 * random.share()
         }
     );
+    if random.once_in(3) {
+        let limit = |random: &mut Random, most: f64| {
+            if random.once_in(2) {
+                "none".to_owned()
+            } else {
+                format!("{}", most * (0.2 + 0.8 * random.share()))
+            }
+        };
+        text += &format!(
+            "risk: {{max_position: {}, max_exposure: {}, max_drawdown: {}, max_daily_loss: {}}}\n",
+            limit(random, 900.0),
+            limit(random, 1.0),
+            limit(random, 0.5),
+            limit(random, 0.1)
+        );
+    }
     text += &format!("warmup: {}\n", random.one_of(&["history", "none"]));
     text
 }
