@@ -347,9 +347,9 @@ types:
       - id: last_chunk
         type: u8
         repeat: expr
-        repeat-expr: 4
-        doc: Of kind 1, 2, 3, 4; 0 for none.
-      - {id: zero, size: 16}
+        repeat-expr: 5
+        doc: Of kind 1, 2, 3, 4, 5; 0 for none.
+      - {id: zero, size: 8}
       - {id: mark, size: 4}
       - {id: crc, type: u4, doc: "Of all before, from the seed."}
     instances:
@@ -495,6 +495,7 @@ types:
             chunk_kind::trades: frames
             chunk_kind::failure: text
             chunk_kind::loss: text
+            chunk_kind::kept: frames
       - id: padding
         size: (16 - bytes % 16) % 16
   frames:
@@ -668,3 +669,4 @@ enums:
     2: trades
     3: failure
     4: loss
+    5: kept

@@ -45,8 +45,14 @@ pub struct TracePlan {
     pub retention_policy: String,
     /// Events of the sliding window; null under other policies.
     pub sliding_window_size: Option<u64>,
+    /// Bars or time of the sliding window, such as `500 bars`, where it has no number of events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sliding_window: Option<String>,
     /// Whether every trade is kept.
     pub store_trades: bool,
+    /// Closed trades that keep their events, as the workflow says it; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
 }
 
 /// What one phase needs.
@@ -130,7 +136,7 @@ pub fn fit(
         message: format!(
             "phase {phase} needs {} with one worker and tiles of one set, memory_budget is {} ({}); \
              raise memory_budget to at least {}, or keep less per container (retention_policy, \
-             sliding_window_size, trace.bytes_per_container)",
+             sliding_window, trace.bytes_per_container)",
             show(peak),
             show(budget),
             list.join(", "),

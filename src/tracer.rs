@@ -1,18 +1,19 @@
 //! The tracer of a container: selects events, frames them, applies retention.
 
 use crate::Result;
-use crate::segment::retention::{RetentionPolicy, TraceRules};
-use crate::segment::{Append, ArchiveHandle, Pool, Ring, Stage, Staged};
+use crate::segment::retention::{Keep, RetentionPolicy, TraceRules};
+use crate::segment::{Append, ArchiveHandle, KeptTrades, Pool, Ring, Stage, Staged, ring_bytes};
 use admf_formats::archive::ChunkKind;
-use admf_formats::event::{EventKind, EventSet, Payload, Stamp};
+use admf_formats::event::{EventKind, EventSet, Payload, PositionClose, Stamp};
 use admf_formats::result::Ledger;
+use admf_formats::segment::frame_sequence;
 
 /// Size of a pool's segments under these rules: small where little is kept, so that it stays in
 /// cache, large where everything streams.
 pub const fn segment_bytes(rules: &TraceRules) -> u64 {
     match rules.policy {
         RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => 1 << 10,
-        RetentionPolicy::SlidingWindow { .. } => 4 << 10,
+        RetentionPolicy::SlidingWindow { .. } | RetentionPolicy::SlidingPast { .. } => 4 << 10,
         RetentionPolicy::Full => 16 << 10,
     }
 }
@@ -24,6 +25,16 @@ pub struct Tracer {
     ring: Ring,
     /// The log of closed trades, where it is kept.
     trades: Option<Ring>,
+    /// Closed trades that keep their events, where there are such.
+    kept: Option<Box<Kept>>,
+}
+
+/// Closed trades that keep their events.
+#[derive(Debug)]
+struct Kept {
+    sets: KeptTrades,
+    /// On their way to the archive, where a condition keeps them.
+    stream: Option<Ring>,
 }
 
 /// Why a tracer could not take an event.
@@ -40,18 +51,41 @@ impl Tracer {
     pub fn new(rules: &TraceRules, container: u64) -> Tracer {
         let log = TraceRules {
             policy: RetentionPolicy::Full,
+            keep: Keep::NONE,
             ..*rules
         };
         Tracer {
             selection: rules.events,
             ring: Ring::new(*rules, container),
             trades: rules.store_trades.then(|| Ring::new(log, container)),
+            kept: Tracer::keeps_trades(rules).then(|| {
+                let stream = rules.keep.condition.map(|_| Ring::new(log, container));
+                Box::new(Kept {
+                    sets: KeptTrades::new(rules.keep),
+                    stream,
+                })
+            }),
         }
     }
 
     /// Segments of this size that a tracer may hold: what the plan counts.
     pub fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
-        crate::segment::segments_max(rules, segment_bytes) + u64::from(rules.store_trades)
+        let streams_kept = Tracer::keeps_trades(rules) && rules.keep.condition.is_some();
+        crate::segment::segments_max(rules, segment_bytes)
+            + u64::from(rules.store_trades)
+            + u64::from(streams_kept)
+    }
+
+    /// Whether these rules keep closed trades. Other policies have no use for them.
+    pub fn keeps_trades(rules: &TraceRules) -> bool {
+        let is_used = rules.policy == RetentionPolicy::TradeComplete && !rules.events.is_empty();
+        is_used && !rules.keep.is_none()
+    }
+
+    /// Bytes of a tracer beside itself and its segments.
+    pub const fn bytes(rules: &TraceRules) -> u64 {
+        let streams = 2 * size_of::<Ring>() as u64;
+        ring_bytes(rules) + rules.keep.bytes() + if rules.keep.is_none() { 0 } else { streams }
     }
 
     /// Whether nothing is ever kept.
@@ -60,10 +94,11 @@ impl Tracer {
     }
 
     /// Selected kinds, and whether a stage may hold them back until the end of a block: only events
-    /// of open trades are kept, and closed trades are not logged.
+    /// of open trades are kept, and no closed trade is logged or kept.
     #[inline(always)]
     pub fn selection(&self) -> (EventSet, bool) {
-        let is_stageable = self.ring.keeps_open_trades() && self.trades.is_none();
+        let is_plain = self.trades.is_none() && self.kept.is_none();
+        let is_stageable = is_plain && self.ring.keeps_open_trades();
         (self.selection, is_stageable)
     }
 
@@ -85,7 +120,9 @@ impl Tracer {
     /// Segments that a pool has besides those of its tracers: they hold what streams until the
     /// archive has it.
     pub fn segments_on_their_way(rules: &TraceRules) -> u64 {
-        let streams = rules.policy == RetentionPolicy::Full || rules.store_trades;
+        let streams = rules.policy == RetentionPolicy::Full
+            || rules.store_trades
+            || rules.keep.condition.is_some();
         if streams {
             crate::segment::BUFFERS_PER_WORKER as u64
         } else {
@@ -133,7 +170,47 @@ impl Tracer {
                     payload,
                 )?;
             }
+            self.close_trade(pool, archive, container, stamp, payload)?;
+        }
+        Ok(())
+    }
+
+    /// A trade is closed in full: its events are recycled, unless the rules keep them.
+    #[inline]
+    fn close_trade<P: Payload>(
+        &mut self,
+        pool: &mut Pool,
+        archive: Option<&ArchiveHandle>,
+        container: u64,
+        stamp: &Stamp,
+        payload: &P,
+    ) -> Result<(), Refusal> {
+        let Some(kept) = &mut self.kept else {
             self.ring.end_trade(pool, stamp.trade);
+            return Ok(());
+        };
+        let close = position_close(payload);
+        let condition = kept.sets.keep.condition;
+        if let Some(stream) = &mut kept.stream
+            && condition.is_some_and(|condition| condition.holds(stamp, &close))
+        {
+            let mut after = 0;
+            while let Some((frame, bytes)) = self.ring.next_frame_of(pool, stamp.trade, after) {
+                after = frame_sequence(&frame);
+                flushing(
+                    stream,
+                    pool,
+                    archive,
+                    container,
+                    ChunkKind::Kept,
+                    |ring, pool| ring.append_frame(pool, &frame[..bytes]),
+                )?;
+            }
+            self.ring.move_trade(pool, stamp.trade);
+        }
+        // A trade that was streamed has its place in the sets too.
+        for trade in kept.sets.close(stamp.trade, close.pnl).trades() {
+            self.ring.end_trade(pool, *trade);
         }
         Ok(())
     }
@@ -152,13 +229,20 @@ impl Tracer {
         container: u64,
         frames: &mut Vec<u8>,
     ) -> Result<Ledger> {
-        if let Some(mut trades) = self.trades.take() {
-            if let Some(archive) = archive.filter(|_| !trades.streaming(pool).is_empty()) {
-                let (log, receipts) = (trades.streaming(pool), pool.receipts());
-                archive.flush(container, ChunkKind::Trades, log, receipts)?;
-                trades.handed_over(pool);
+        let kept = self.kept.take().and_then(|kept| kept.stream);
+        let logs = [
+            (self.trades.take(), ChunkKind::Trades),
+            (kept, ChunkKind::Kept),
+        ];
+        for (log, kind) in logs {
+            let Some(mut log) = log else {
+                continue;
+            };
+            if let Some(archive) = archive.filter(|_| !log.streaming(pool).is_empty()) {
+                archive.flush(container, kind, log.streaming(pool), pool.receipts())?;
+                log.handed_over(pool);
             }
-            trades.abandon(pool);
+            log.abandon(pool);
         }
         Ok(match archive {
             Some(_) => self.ring.finish_into_batch(pool, frames),
@@ -168,8 +252,9 @@ impl Tracer {
 
     /// The container is given up: nothing is kept.
     pub fn abandon(&mut self, pool: &mut Pool) {
-        if let Some(mut trades) = self.trades.take() {
-            trades.abandon(pool);
+        let kept = self.kept.take().and_then(|kept| kept.stream);
+        for mut log in self.trades.take().into_iter().chain(kept) {
+            log.abandon(pool);
         }
         self.ring.abandon(pool);
     }
@@ -185,8 +270,32 @@ fn append<P: Payload>(
     stamp: &Stamp,
     payload: &P,
 ) -> Result<(), Refusal> {
+    flushing(ring, pool, archive, container, kind, |ring, pool| {
+        ring.append(pool, stamp, payload)
+    })
+}
+
+/// The payload of a POSITION_CLOSE.
+fn position_close<P: Payload>(payload: &P) -> PositionClose {
+    #[repr(align(16))]
+    struct Aligned([u8; PositionClose::BYTES]);
+    let mut bytes = Aligned([0; PositionClose::BYTES]);
+    payload.write(&mut bytes.0);
+    PositionClose::read(&bytes.0).expect("it was written by this process")
+}
+
+/// Appends to a ring that may stream, whose full segments go to the archive.
+#[inline]
+fn flushing(
+    ring: &mut Ring,
+    pool: &mut Pool,
+    archive: Option<&ArchiveHandle>,
+    container: u64,
+    kind: ChunkKind,
+    append: impl Fn(&mut Ring, &mut Pool) -> Append,
+) -> Result<(), Refusal> {
     loop {
-        match ring.append(pool, stamp, payload) {
+        match append(ring, pool) {
             Append::Done => return Ok(()),
             Append::Full => return Err(Refusal::Full),
             Append::Flush => {
@@ -202,3 +311,6 @@ fn append<P: Payload>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

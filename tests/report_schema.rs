@@ -246,6 +246,7 @@ fn a_phase_is_summarised() {
             event_tracing: kinds.map(|kind| kind.name().to_owned()).to_vec(),
             retention_policy: "trade_complete".to_owned(),
             sliding_window_size: None,
+            sliding_window: None,
             store_trades: false,
             strategy: "sma_crossover".to_owned(),
             objective: "sharpe_ratio".to_owned(),

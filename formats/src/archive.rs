@@ -33,7 +33,7 @@ pub const CHUNK_HEADER_BYTES: usize = 64;
 /// The most bytes that follow a chunk's header: what a reader needs in memory at once.
 pub const CHUNK_PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// Kinds of chunk that a slot can lead to.
-pub const CHUNK_KINDS: usize = 4;
+pub const CHUNK_KINDS: usize = 5;
 
 /// Name of the archive file of this range.
 pub fn file_name(range: u64) -> String {
@@ -135,6 +135,8 @@ pub enum ChunkKind {
     Failure = 3,
     /// What a recovery could not save, as UTF-8: the file that it was made from had lost it.
     Loss = 4,
+    /// Frames of closed trades that a condition kept, one trade after the other in order of closing.
+    Kept = 5,
 }
 
 impl ChunkKind {
@@ -144,11 +146,23 @@ impl ChunkKind {
         ChunkKind::Trades,
         ChunkKind::Failure,
         ChunkKind::Loss,
+        ChunkKind::Kept,
     ];
 
     /// Whether it holds frames.
     pub const fn has_frames(self) -> bool {
+        matches!(self, ChunkKind::Trace | ChunkKind::Trades | ChunkKind::Kept)
+    }
+
+    /// Whether sequences ascend from frame to frame; of [`ChunkKind::Kept`] they ascend within a
+    /// trade, and trades may overlap.
+    pub const fn is_in_order(self) -> bool {
         matches!(self, ChunkKind::Trace | ChunkKind::Trades)
+    }
+
+    /// Whether its frames are what the ledger counts as retained.
+    pub const fn is_retained(self) -> bool {
+        matches!(self, ChunkKind::Trace | ChunkKind::Kept)
     }
 }
 

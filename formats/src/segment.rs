@@ -94,6 +94,16 @@ pub fn frame_sequence(frame: &[u8]) -> u64 {
     number_at::<8>(frame, 8)
 }
 
+/// Bar of a frame, without decoding it.
+pub fn frame_bar(frame: &[u8]) -> u32 {
+    number_at::<4>(frame, 28) as u32
+}
+
+/// Simulated time of a frame, without decoding it.
+pub fn frame_ts_ns(frame: &[u8]) -> i64 {
+    number_at::<8>(frame, 16) as i64
+}
+
 /// Decodes the frame at the beginning of `bytes`; `None` where there is none that is whole.
 pub fn read_frame(bytes: &[u8]) -> Option<Frame> {
     if bytes.len() < FRAME_HEADER_BYTES {
@@ -109,9 +119,9 @@ pub fn read_frame(bytes: &[u8]) -> Option<Frame> {
     let payload = AnyPayload::read(kind, &aligned.0[..payload.len()]).ok()?;
     let stamp = Stamp {
         sequence: frame_sequence(bytes),
-        ts_ns: number_at::<8>(bytes, 16) as i64,
+        ts_ns: frame_ts_ns(bytes),
         trade: frame_trade(bytes),
-        bar: number_at::<4>(bytes, 28) as u32,
+        bar: frame_bar(bytes),
         cause_back: number_at::<4>(bytes, 32) as u32,
         symbol: number_at::<2>(bytes, 36) as u16,
         code: bytes[38],

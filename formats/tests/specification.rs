@@ -375,7 +375,7 @@ fn result_records_and_slots_are_as_specified() {
         .collect();
     let slot = Slot {
         record,
-        last_chunk: [0x1112, 0x2122, 0x3132, 0x4142],
+        last_chunk: [0x1112, 0x2122, 0x3132, 0x4142, 0x5152],
     };
     let bytes = slot.encode(SEED);
     check("result record", &bytes[..ResultRecord::BYTES], 0, &expected);

@@ -22,7 +22,7 @@ pub(super) fn plan(plan: &Plan) {
             _ => "all".to_owned(),
         };
         println!(
-            "  traced by {of}: {}; {}{}{}",
+            "  traced by {of}: {}; {}{}{}{}",
             if trace.event_tracing.is_empty() {
                 "nothing".to_owned()
             } else {
@@ -31,12 +31,17 @@ pub(super) fn plan(plan: &Plan) {
             trace.retention_policy,
             trace
                 .sliding_window_size
-                .map_or(String::new(), |events| format!(" {events}")),
+                .map(|events| events.to_string())
+                .or_else(|| trace.sliding_window.clone())
+                .map_or(String::new(), |length| format!(" {length}")),
             if trace.store_trades {
                 ", trades stored"
             } else {
                 ""
             },
+            trace.keep.as_ref().map_or(String::new(), |keep| format!(
+                ", kept of closed trades: {keep}"
+            )),
         );
     }
     for part in &plan.parts {

@@ -8,7 +8,7 @@ use crate::container::{ContainerRules, Span};
 use crate::execution::{Commission, ExecutionRules, FillAt, PriceCost};
 use crate::market::{BarBlock, BarsFile, Calendar};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
-use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
+use crate::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
 use crate::strategy::{self, Strategy};
 use crate::topology::{Job, ParameterSet, Worker};
 use crate::{Error, Result};
@@ -37,6 +37,7 @@ pub(super) fn rules(portfolio: PortfolioRules, execution: ExecutionRules) -> Con
         on_full: OnFull::Degrade,
         backing: Backing::Tmpfs,
         store_trades: false,
+        keep: Keep::NONE,
     };
     ContainerRules {
         portfolio,

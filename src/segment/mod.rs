@@ -1,6 +1,8 @@
 //! The trace store: pools of mapped segments, rings, retention, archives.
 
 mod archive;
+mod condition;
+mod kept;
 mod map;
 mod merge;
 mod pool;
@@ -20,9 +22,11 @@ pub(crate) use archive::BUFFERS_PER_WORKER;
 pub use archive::{
     ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, OnCommit, committed, scan_records,
 };
+pub use condition::{COMPARISONS_MAX, Condition};
+pub use kept::KeptTrades;
 pub use merge::{ShardArchives, merge_archives};
 pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use receipt::{Receipt, Receipts};
-pub use ring::{Append, Ring, segments_max};
+pub use ring::{Append, Ring, ring_bytes, segments_max};
 pub use stage::{STAGE_BYTES, Stage, Staged};

@@ -3,9 +3,11 @@
 //! Retention is logical: what is kept follows from the events and the rules alone, never from how
 //! frames happen to lie in segments. Segments are recycled as soon as nothing kept lies in them.
 
+mod past;
+
 use super::pool::Pool;
 use super::receipt::Way;
-use super::retention::{OnFull, RetentionPolicy, TraceRules};
+use super::retention::{OnFull, Reach, RetentionPolicy, TraceRules};
 use crate::failpoint;
 use admf_formats::event::{Payload, Stamp};
 use admf_formats::result::Ledger;
@@ -49,10 +51,18 @@ struct OpenTrade {
     first_ordinal: u64,
 }
 
+/// What a ring must know of the rules.
+#[derive(Clone, Copy, Debug)]
+struct RingRules {
+    policy: RetentionPolicy,
+    bytes_per_container: u64,
+    on_full: OnFull,
+}
+
 /// The ring of one container.
 #[derive(Debug)]
 pub struct Ring {
-    rules: TraceRules,
+    rules: RingRules,
     owner: u64,
     held: VecDeque<Held>,
     /// Ascending by trade: an evacuation looks up every frame.
@@ -63,37 +73,63 @@ pub struct Ring {
     frames: u64,
     /// Frames that were streamed.
     streamed: u64,
+    /// The window by bars or time.
+    past: past::Past,
     ledger: Ledger,
 }
 
 /// Segments that a ring may hold under these rules: what the plan counts.
 pub const fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
+    if rules.events.is_empty() {
+        return 0;
+    }
+    segments_of(rules.policy, rules.bytes_per_container, segment_bytes)
+}
+
+const fn segments_of(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64) -> u64 {
     let usable = segment_bytes - FRAME_BYTES_MAX as u64;
-    match rules.policy {
-        _ if rules.events.is_empty() => 0,
+    match policy {
         RetentionPolicy::Full => 1,
         RetentionPolicy::SlidingWindow { events } => {
             (events * FRAME_BYTES_MAX as u64).div_ceil(usable) + 2
         }
+        // A part of the oldest segment, and one of the newest.
+        RetentionPolicy::SlidingPast { .. } => cap_bytes.div_ceil(usable) + 2,
         // Twice the cap, so that evacuating dead frames always frees half of what it visits.
         RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
-            2 * rules.bytes_per_container.div_ceil(usable) + 2
+            2 * cap_bytes.div_ceil(usable) + 2
         }
     }
+}
+
+/// Trades of the engine that are in a ring at once: the open one, the next one, and those that the
+/// rules keep.
+const fn open_trades(rules: &TraceRules) -> usize {
+    2 + rules.keep.trades_max() as usize
+}
+
+/// Bytes that a ring keeps beside its segments, for trades of the engine.
+pub const fn ring_bytes(rules: &TraceRules) -> u64 {
+    (open_trades(rules) * size_of::<OpenTrade>()) as u64
 }
 
 impl Ring {
     /// An empty ring of this container.
     pub fn new(rules: TraceRules, owner: u64) -> Ring {
         Ring {
-            rules,
+            rules: RingRules {
+                policy: rules.policy,
+                bytes_per_container: rules.bytes_per_container,
+                on_full: rules.on_full,
+            },
             owner,
             held: VecDeque::with_capacity(4),
-            open: Vec::with_capacity(2),
+            open: Vec::with_capacity(open_trades(&rules)),
             ordinal: 0,
             live_bytes: 0,
             frames: 0,
             streamed: 0,
+            past: past::Past::default(),
             ledger: Ledger::default(),
         }
     }
@@ -102,6 +138,11 @@ impl Ring {
     #[inline]
     pub fn append<P: Payload>(&mut self, pool: &mut Pool, stamp: &Stamp, payload: &P) -> Append {
         let bytes = frame_bytes(P::KIND);
+        if let RetentionPolicy::SlidingPast { reach } = self.rules.policy
+            && let Some(refused) = self.slide(pool, reach, stamp, bytes)
+        {
+            return refused;
+        }
         match self.admit(pool, stamp.trade, bytes) {
             Ok(()) => {}
             Err(refused) => return refused,
@@ -116,7 +157,7 @@ impl Ring {
     }
 
     /// Appends an event that lies framed in a stage.
-    pub(super) fn append_frame(&mut self, pool: &mut Pool, frame: &[u8]) -> Append {
+    pub fn append_frame(&mut self, pool: &mut Pool, frame: &[u8]) -> Append {
         match self.admit(pool, frame_trade(frame), frame.len()) {
             Ok(()) => {}
             Err(refused) => return refused,
@@ -174,7 +215,9 @@ impl Ring {
                 self.live_bytes += bytes as u64;
                 self.make_room(pool, bytes);
             }
-            RetentionPolicy::SlidingWindow { .. } => self.make_room(pool, bytes),
+            RetentionPolicy::SlidingWindow { .. } | RetentionPolicy::SlidingPast { .. } => {
+                self.make_room(pool, bytes);
+            }
             RetentionPolicy::Full => {
                 if self.held.is_empty() {
                     self.take_segment(pool);
@@ -283,8 +326,12 @@ impl Ring {
 
     #[cold]
     fn grow(&mut self, pool: &mut Pool) {
-        let max = segments_max(&self.rules, pool.segment_bytes() as u64) as usize;
-        let is_window = matches!(self.rules.policy, RetentionPolicy::SlidingWindow { .. });
+        let (policy, cap_bytes) = (self.rules.policy, self.rules.bytes_per_container);
+        let max = segments_of(policy, cap_bytes, pool.segment_bytes() as u64) as usize;
+        let is_window = matches!(
+            self.rules.policy,
+            RetentionPolicy::SlidingWindow { .. } | RetentionPolicy::SlidingPast { .. }
+        );
         if let RetentionPolicy::SlidingWindow { events } = self.rules.policy {
             while self.held.len() > 1 && self.frames - u64::from(self.held[0].frames) >= events {
                 self.release_oldest(pool);
@@ -375,6 +422,51 @@ impl Ring {
         }
     }
 
+    /// The trade's first frame whose sequence is above `after`, copied, and its size.
+    ///
+    /// Evacuated frames lie behind later ones, so each is looked for; trades have few.
+    pub fn next_frame_of(
+        &self,
+        pool: &Pool,
+        trade: u32,
+        after: u64,
+    ) -> Option<([u8; FRAME_BYTES_MAX], usize)> {
+        let first_ordinal = self.open[self.find(trade).ok()?].first_ordinal;
+        let mut next: Option<(u64, u32, usize, usize)> = None;
+        for held in self
+            .held
+            .iter()
+            .filter(|held| held.ordinal >= first_ordinal)
+        {
+            let frames = pool.frames(held.segment, held.used as usize);
+            let mut at = 0;
+            while at < frames.len() {
+                let word = u64::from_le_bytes(frames[at..at + 8].try_into().expect("eight bytes"));
+                let (_, _, bytes) = parse_commit(word).expect("the ring wrote this frame");
+                let sequence = frame_sequence(&frames[at..]);
+                let is_next = frame_trade(&frames[at..]) == trade
+                    && sequence > after
+                    && next.is_none_or(|(best, ..)| sequence < best);
+                if is_next {
+                    next = Some((sequence, held.segment, at, bytes));
+                }
+                at += bytes;
+            }
+        }
+        let (_, segment, at, bytes) = next?;
+        let mut frame = [0; FRAME_BYTES_MAX];
+        frame[..bytes].copy_from_slice(&pool.frames(segment, at + bytes)[at..]);
+        Some((frame, bytes))
+    }
+
+    /// The trade's frames were copied to where the archive gets them: they are retained there.
+    pub fn move_trade(&mut self, pool: &mut Pool, trade: u32) {
+        let recycled = self.ledger.recycled_trade_closed;
+        self.end_trade(pool, trade);
+        self.streamed += self.ledger.recycled_trade_closed - recycled;
+        self.ledger.recycled_trade_closed = recycled;
+    }
+
     fn release_oldest(&mut self, pool: &mut Pool) {
         if let Some(oldest) = self.held.pop_front() {
             self.frames -= u64::from(oldest.frames);
@@ -432,9 +524,9 @@ impl Ring {
 
     fn collect(&mut self, pool: &mut Pool, into: &mut Vec<u8>) -> Ledger {
         let mut kept: Vec<(u64, u32, usize, usize)> = Vec::new();
-        for held in &self.held {
+        for (place, held) in self.held.iter().enumerate() {
             let frames = pool.frames(held.segment, held.used as usize);
-            let mut at = 0;
+            let mut at = if place == 0 { self.past.tail() } else { 0 };
             while at < frames.len() {
                 let word = u64::from_le_bytes(frames[at..at + 8].try_into().expect("eight bytes"));
                 let (_, _, bytes) = parse_commit(word).expect("the ring wrote this frame");

@@ -1,4 +1,4 @@
-use super::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
+use super::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
 use super::*;
 use admf_formats::event::{EventSet, Fill, PositionClose, PositionOpen, Stamp};
 use admf_formats::manifest::Manifest;
@@ -30,6 +30,7 @@ pub(super) fn rules(policy: RetentionPolicy) -> TraceRules {
         on_full: OnFull::Degrade,
         backing: Backing::Disk,
         store_trades: false,
+        keep: Keep::NONE,
     }
 }
 

@@ -264,7 +264,8 @@ impl PhaseRun<'_> {
             let sets_max = layout.sets_max();
             let measure = phase.container.measure();
             let features = feature_bytes(settings.strategy, settings.space, &layout, measure)?;
-            let own = sets_max * (2 * size_of::<ParameterSet>() + size_of::<Tracer>() + 64) as u64;
+            let tracer = size_of::<Tracer>() as u64 + traces.tracer_bytes();
+            let own = sets_max * (2 * size_of::<ParameterSet>() as u64 + tracer);
             Ok(vec![
                 Part {
                     name: "stacks",
@@ -401,6 +402,10 @@ impl PhaseRun<'_> {
                 retention_policy: text("retention_policy"),
                 sliding_window_size: match rules.policy {
                     RetentionPolicy::SlidingWindow { events } => Some(events),
+                    _ => None,
+                },
+                sliding_window: match rules.policy {
+                    RetentionPolicy::SlidingPast { reach } => Some(reach.to_string()),
                     _ => None,
                 },
                 store_trades: rules.store_trades,

@@ -78,6 +78,11 @@ impl Traces {
         plain * sets + more.sum::<u64>() + on_their_way.unwrap_or(0)
     }
 
+    /// Bytes of one tracer beside itself and its segments.
+    pub(super) fn tracer_bytes(&self) -> u64 {
+        self.all().map(Tracer::bytes).max().unwrap_or(0)
+    }
+
     /// Bytes of the list by which a container's kept frames are put in order at its end.
     pub(super) fn order_bytes(&self) -> u64 {
         /// Sequence, segment, place and length of a frame.
@@ -116,7 +121,12 @@ impl Traces {
                 RetentionPolicy::SlidingWindow { events } => Some(events),
                 _ => None,
             },
+            sliding_window: match rules.policy {
+                RetentionPolicy::SlidingPast { reach } => Some(reach.to_string()),
+                _ => None,
+            },
             store_trades: rules.store_trades,
+            keep: Tracer::keeps_trades(rules).then(|| rules.keep.to_string()),
         };
         let own = self
             .containers
@@ -129,7 +139,8 @@ impl Traces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::retention::{Backing, OnFull};
+    use crate::segment::Condition;
+    use crate::segment::retention::{Backing, Keep, OnFull, Reach};
     use admf_formats::event::EventSet;
     use proptest::prelude::*;
 
@@ -139,20 +150,29 @@ mod tests {
             Just(RetentionPolicy::Minimal),
             Just(RetentionPolicy::Full),
             (1..5000_u64).prop_map(|events| RetentionPolicy::SlidingWindow { events }),
+            (1..5000_u64).prop_map(|bars| RetentionPolicy::SlidingPast {
+                reach: Reach::Bars(bars)
+            }),
         ];
-        (policy, any::<bool>(), any::<bool>()).prop_map(|(policy, is_traced, store_trades)| {
-            TraceRules {
-                events: if is_traced {
-                    EventSet::ALL
-                } else {
-                    EventSet::NONE
-                },
-                policy,
-                bytes_per_container: 64 << 10,
-                on_full: OnFull::Degrade,
-                backing: Backing::Disk,
-                store_trades,
-            }
+        let keep = (0..4_u32, 0..4_u32, any::<bool>()).prop_map(|(last, best, is_asked)| Keep {
+            last,
+            best,
+            worst: 0,
+            condition: is_asked.then(|| Condition::parse("pnl < 0").expect("a condition")),
+        });
+        let switches = (any::<bool>(), any::<bool>());
+        (policy, keep, switches).prop_map(|(policy, keep, (is_traced, store_trades))| TraceRules {
+            events: if is_traced {
+                EventSet::ALL
+            } else {
+                EventSet::NONE
+            },
+            policy,
+            bytes_per_container: 64 << 10,
+            on_full: OnFull::Degrade,
+            backing: Backing::Disk,
+            store_trades,
+            keep,
         })
     }
 

@@ -5,6 +5,7 @@
 
 use super::check::events;
 use super::document::{Document, Node};
+use super::trace::window;
 use super::words;
 use crate::Result;
 use crate::sequencer::{Candidates, Pattern, Phase};
@@ -105,6 +106,12 @@ fn one(pattern: Pattern, settings: &Node<'_>) -> Result<ContainerSettings> {
     }
     if let Some(node) = settings.get("sliding_window_size") {
         node.count()?;
+    }
+    if let Some(node) = settings.get("sliding_window") {
+        if settings.get("sliding_window_size").is_some() || settings.get("max_events").is_some() {
+            return Err(node.error("it says how long the window is; remove the other key"));
+        }
+        window(&node)?;
     }
     if let Some(node) = settings.get("store_trades") {
         node.bool()?;

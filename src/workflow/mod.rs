@@ -14,6 +14,7 @@ mod phases;
 mod portfolio;
 mod sequence;
 mod space;
+mod trace;
 mod words;
 
 #[cfg(test)]

@@ -1,31 +1,32 @@
 //! Phases of each workflow: defaults, overrides, and the settings that come of them.
 
-use super::check::events;
 use super::costs;
 use super::document::{Document, Node};
 use super::levels;
 use super::objective::{objective, percentiles};
 use super::portfolio;
+use super::trace::{SAME, check_keep, refuse_two_windows, trace};
 use super::words::{self, suggestion};
 use crate::Result;
 use crate::container::ContainerRules;
 use crate::execution::{ExecutionRules, FillAt};
 use crate::market::Calendar;
 use crate::portfolio::Sizing;
-use crate::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
 use crate::sequencer::{
     Candidates, ContainerResults, ContainerTrace, Phase, ResultsStorage, Warmup, Window,
 };
 use serde_json::{Map, Value, json};
 
 /// Maps that are replaced whole, since their keys exclude each other.
-const REPLACED: [&str; 6] = [
+const REPLACED: [&str; 8] = [
     "sizing",
     "commission",
     "slippage",
     "spread",
     "borrow",
     "objective",
+    "sliding_window",
+    "keep",
 ];
 
 /// Defaults of every phase of every workflow.
@@ -98,8 +99,10 @@ pub(super) fn phases(
                 vec!["phase_overrides".to_owned(), name.clone()],
             );
             check_phase_keys(&phase)?;
+            refuse_two_windows(&phase)?;
         }
     }
+    refuse_two_windows(root)?;
     let top_level: Map<String, Value> = words::PHASE_KEYS
         .iter()
         .filter_map(|key| {
@@ -163,6 +166,7 @@ pub(super) fn phases(
         settings.insert(name.to_owned(), merged);
         built.push(phase);
     }
+    check_keep(root, &built)?;
     Ok((built, Value::Object(settings)))
 }
 
@@ -186,8 +190,8 @@ fn container_traces(
                 keys: source.keys.clone(),
             };
             let rules = trace(&own, trade_bytes_max)?;
-            let is_window = matches!(rules.policy, RetentionPolicy::SlidingWindow { .. });
-            if settings.keys.get("sliding_window_size").is_some() && !is_window {
+            let is_window = rules.policy.name() == "sliding_window";
+            if SAME.iter().any(|key| settings.keys.get(key).is_some()) && !is_window {
                 return Err(source.get("container_settings").error(format!(
                     "pattern `{}`: a window has no use under retention_policy {}; add \
                      `retention_policy: sliding_window`",
@@ -224,6 +228,9 @@ pub(super) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
+                if let Some(at) = SAME.iter().position(|same| same == key) {
+                    into.remove(SAME[1 - at]);
+                }
                 match into.get_mut(key) {
                     Some(existing) if !REPLACED.contains(&key.as_str()) => merge(existing, value),
                     _ => {
@@ -238,16 +245,16 @@ pub(super) fn merge(into: &mut Value, from: &Value) {
 }
 
 /// The merged settings of one phase.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     document: &'a Document,
-    merged: Value,
+    pub(super) merged: Value,
     /// Where its overrides stand.
     keys: Vec<String>,
 }
 
 impl Source<'_> {
     /// The setting, which has a default; errors point to the override where the file has one.
-    fn get(&self, key: &str) -> Node<'_> {
+    pub(super) fn get(&self, key: &str) -> Node<'_> {
         let overridden = self
             .keys
             .iter()
@@ -274,8 +281,8 @@ fn phase(source: &Source<'_>, name: &str, window: Window, calendar: &Calendar) -
         trace: trace(source, u64::MAX)?,
         calendar: calendar.clone(),
     };
-    let trade_bytes_max = container.trade_bytes_max();
-    container.trace.bytes_per_container = container.trace.bytes_per_container.min(trade_bytes_max);
+    // What is kept depends on what a trade may need, which the rest says.
+    container.trace = trace(source, container.trade_bytes_max())?;
     check_together(source, &container)?;
     Ok(Phase {
         name: name.to_owned(),
@@ -333,43 +340,5 @@ fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
         borrow: costs::borrow(node)?,
         stop_loss: None,
         take_profit: None,
-    })
-}
-
-/// `trade_bytes_max` is what open trades can need.
-fn trace(source: &Source<'_>, trade_bytes_max: u64) -> Result<TraceRules> {
-    let node = source.get("trace");
-    node.map(&words::TRACE)?;
-    let policy = match source.get("retention_policy").word(&words::POLICIES)? {
-        "trade_complete" => RetentionPolicy::TradeComplete,
-        "sliding_window" => RetentionPolicy::SlidingWindow {
-            events: source.get("sliding_window_size").count()?,
-        },
-        "minimal" => RetentionPolicy::Minimal,
-        _ => RetentionPolicy::Full,
-    };
-    // Checked also where the policy has no use for it.
-    source.get("sliding_window_size").count()?;
-    let on_full = node.need("on_full", "degrade")?;
-    if on_full.value() == "spill" {
-        return Err(on_full.error("`spill` is not supported yet; use degrade or strict"));
-    }
-    let backing = node.need("backing", "disk")?;
-    Ok(TraceRules {
-        events: events(&source.get("event_tracing"))?,
-        policy,
-        bytes_per_container: node
-            .need("bytes_per_container", "64KiB")?
-            .bytes()?
-            .min(trade_bytes_max),
-        on_full: match on_full.word(&["degrade", "strict"])? {
-            "degrade" => OnFull::Degrade,
-            _ => OnFull::Strict,
-        },
-        backing: match backing.word(&["disk", "tmpfs"])? {
-            "disk" => Backing::Disk,
-            _ => Backing::Tmpfs,
-        },
-        store_trades: source.get("store_trades").bool()?,
     })
 }

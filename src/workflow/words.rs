@@ -30,7 +30,7 @@ pub(super) const WORKFLOW_KEYS: [&str; 14] = [
 ];
 
 /// Keys that every phase has, and that `phase_overrides` may name.
-pub(super) const PHASE_KEYS: [&str; 17] = [
+pub(super) const PHASE_KEYS: [&str; 18] = [
     "portfolio",
     "execution",
     "risk",
@@ -44,6 +44,7 @@ pub(super) const PHASE_KEYS: [&str; 17] = [
     "event_tracing",
     "retention_policy",
     "sliding_window_size",
+    "sliding_window",
     "store_trades",
     "trace",
     "results_storage",
@@ -93,7 +94,9 @@ pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
 pub(super) const PER_SHARE: [&str; 4] = ["rate", "minimum", "maximum", "maximum_rate"];
 pub(super) const PRICE_COST: [&str; 2] = ["rate", "fixed"];
 pub(super) const BORROW: [&str; 2] = ["annual_rate", "days_per_year"];
-pub(super) const TRACE: [&str; 3] = ["bytes_per_container", "on_full", "backing"];
+pub(super) const TRACE: [&str; 4] = ["bytes_per_container", "on_full", "backing", "keep"];
+pub(super) const KEEP: [&str; 4] = ["last", "best", "worst", "where"];
+pub(super) const SLIDING_WINDOW: [&str; 3] = ["events", "bars", "duration"];
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];
 pub(super) const RANGE: [&str; 7] = ["min", "max", "step", "count", "scale", "integer", "choice"];
 pub(super) const WALK_FORWARD: [&str; 5] = ["train", "test", "step", "unit", "anchored"];
@@ -116,12 +119,13 @@ pub(super) const TRACE_LEVELS: [&str; 5] = ["custom", "none", "minimal", "normal
 
 /// Keys that `container_settings` has for a pattern; `max_events` is `sliding_window_size`, and
 /// `enabled: false` traces nothing.
-pub(super) const CONTAINER_SETTINGS: [&str; 7] = [
+pub(super) const CONTAINER_SETTINGS: [&str; 8] = [
     "trace_level",
     "enabled",
     "event_tracing",
     "retention_policy",
     "sliding_window_size",
+    "sliding_window",
     "max_events",
     "store_trades",
 ];

@@ -9,7 +9,7 @@ use admf::execution::{Borrow, Commission, ExecutionRules, FillAt, PerShare, Pric
 use admf::market::{Bar, BarBlock, BarsFile, BarsWriter, Calendar, LocalTimes};
 use admf::metrics::{BlockFigures, Recomputation};
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
-use admf::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::strategy::{FEATURES_MAX, Masks};
 use admf_formats::event::{
     AnyPayload, EventKind, EventSet, ExitReason, OrderStatus, Payload, PositionClose, Stamp,
@@ -168,6 +168,7 @@ fn rules(portfolio: PortfolioRules, execution: ExecutionRules, risk: RiskRules) 
             on_full: OnFull::Degrade,
             backing: Backing::Tmpfs,
             store_trades: false,
+            keep: Keep::NONE,
         },
         calendar: Calendar::utc(),
     }

@@ -22,7 +22,7 @@ CONTAINERS_PER_ARCHIVE = 4096
 RESULT_BYTES = 424
 SLOT_BYTES = RESULT_BYTES + 56
 CHUNK_PAYLOAD_MAX = 1 << 20
-TRACE = 1
+TRACE, KEPT = 1, 5
 
 SIDE = {0: "flat", 1: "long", 2: "short"}
 ORDER_STATUS = {1: "accepted", 2: "rejected", 3: "expired", 4: "cancelled", 5: "triggered"}
@@ -289,7 +289,7 @@ class Archive(File):
         self.containers = range(first, min(first + CONTAINERS_PER_ARCHIVE, self.manifest["containers"]))
 
     def slot(self, container):
-        """Offset of the container's last trace chunk; None where it is not committed."""
+        """Offsets of the container's last kept and trace chunk; None where it is not committed."""
         if container not in self.containers:
             return None
         at = self.slots + container % CONTAINERS_PER_ARCHIVE * SLOT_BYTES
@@ -298,7 +298,7 @@ class Archive(File):
             return None
         if u32(data, SLOT_BYTES - 4) != crc32c(data[:-4], self.seed) or u64(data, 0) != container:
             return None
-        return u64(data, RESULT_BYTES)
+        return {kind: u64(data, RESULT_BYTES + 8 * (kind - 1)) for kind in (KEPT, TRACE)}
 
     def chunk(self, at):
         """Header of the chunk at `at`; None where there is none."""
@@ -307,7 +307,7 @@ class Archive(File):
             return None
         if u64(head, 16) != at or u64(head, 24) >= at or u32(head, 32) > CHUNK_PAYLOAD_MAX:
             return None
-        if not 1 <= head[4] <= 4:
+        if not 1 <= head[4] <= 5:
             return None
         return {
             "kind": head[4], "container": u64(head, 8), "at": at, "previous": u64(head, 24),
@@ -345,26 +345,30 @@ class Archive(File):
             at += 16 + (mark if mark >= 0 else 1 << 16)
         return None
 
+    def chain(self, container, kind, at):
+        """Chunks of a container and kind, the last one, at `at`, first."""
+        chain = []
+        while at:
+            chunk = self.chunk(at)
+            if not chunk or chunk["kind"] != kind or chunk["container"] != container:
+                raise Damaged("at byte %d: no chunk of container %d" % (at, container))
+            chain.append(chunk)
+            at = chunk["previous"]
+        return chain
+
     def lines(self):
         for container in self.containers:
-            at = self.slot(container)
-            chain = []
-            while at:
-                chunk = self.chunk(at)
-                if not chunk or chunk["kind"] != TRACE or chunk["container"] != container:
-                    raise Damaged("at byte %d: no chunk of container %d" % (at, container))
-                chain.append(chunk)
-                at = chunk["previous"]
-            for chunk in reversed(chain):
-                data = self.payload(chunk)
-                if data is None:
-                    raise Damaged("at byte %d: the chunk's checksum does not match" % chunk["at"])
-                for frame in self.frames(data):
-                    yield line(self.manifest, container, frame, True)
+            for kind, last in (self.slot(container) or {}).items():
+                for chunk in reversed(self.chain(container, kind, last)):
+                    data = self.payload(chunk)
+                    if data is None:
+                        raise Damaged("at byte %d: the chunk's checksum does not match" % chunk["at"])
+                    for frame in self.frames(data):
+                        yield line(self.manifest, container, frame, True)
         chunk = self.next_chunk(self.chunks)
         while chunk:
             end = chunk["at"] + 64 + up_to(chunk["bytes"], 16)
-            is_wanted = (chunk["kind"] == TRACE and chunk["container"] in self.containers
+            is_wanted = (chunk["kind"] in (KEPT, TRACE) and chunk["container"] in self.containers
                          and self.slot(chunk["container"]) is None)
             is_followed = end == self.size or self.chunk(end) is not None
             data = self.payload(chunk) if is_wanted or not is_followed else None

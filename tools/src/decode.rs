@@ -93,43 +93,45 @@ pub fn archive<B: Bytes>(
         };
         let of = |kind: ChunkKind| slot.last_chunk[kind as usize - 1];
         // Trades that were not stored by themselves may still stand among the events.
-        let kind = match what {
-            What::Trades if of(ChunkKind::Trades) != 0 => ChunkKind::Trades,
-            _ => ChunkKind::Trace,
+        let kinds: &[ChunkKind] = match what {
+            What::Trades if of(ChunkKind::Trades) != 0 => &[ChunkKind::Trades],
+            _ => &[ChunkKind::Kept, ChunkKind::Trace],
         };
-        let is_whole = archive.each_link(container, kind, of(kind), |chunk| {
-            if !archive.payload(chunk, &mut payload)? {
+        for kind in kinds.iter().copied() {
+            let is_whole = archive.each_link(container, kind, of(kind), |chunk| {
+                if !archive.payload(chunk, &mut payload)? {
+                    return Err(damaged(
+                        path,
+                        chunk.offset,
+                        "the chunk's checksum does not match",
+                    ));
+                }
+                let mut told = |frame: &Frame| {
+                    each(&Event {
+                        manifest,
+                        container,
+                        sealed: true,
+                        frame,
+                    })
+                };
+                chunk_frames(path, chunk, &payload, &mut told)
+            })?;
+            if !is_whole {
                 return Err(damaged(
                     path,
-                    chunk.offset,
-                    "the chunk's checksum does not match",
+                    of(kind),
+                    "the chain of chunks that ends here is broken",
                 ));
             }
-            let mut told = |frame: &Frame| {
-                each(&Event {
-                    manifest,
-                    container,
-                    sealed: true,
-                    frame,
-                })
-            };
-            chunk_frames(path, chunk, &payload, &mut told)
-        })?;
-        if !is_whole {
-            return Err(damaged(
-                path,
-                of(kind),
-                "the chain of chunks that ends here is broken",
-            ));
         }
     }
-    let kind = match what {
-        What::Events => ChunkKind::Trace,
-        What::Trades => ChunkKind::Trades,
+    let is_of_kind = |kind: ChunkKind| match what {
+        What::Events => kind.is_retained(),
+        What::Trades => kind == ChunkKind::Trades,
     };
     archive.each_chunk(|chunk| {
         let container = chunk.container;
-        if chunk.kind != kind
+        if !is_of_kind(chunk.kind)
             || !archive.containers().contains(&container)
             || !is_wanted(manifest, container)?
             || archive.slot(container)?.is_some()

@@ -23,6 +23,16 @@ use std::path::{Path, PathBuf};
 /// Chunks of broken chains that are kept in memory: 16 GiB of events in the usual segments.
 const ENTRIES_MAX: usize = 1 << 20;
 
+/// Kinds of chunk in the order in which they are copied: what is lost comes last, behind which a new
+/// loss is written, so that a file that was recovered comes out as it is.
+const COPIED: [ChunkKind; CHUNK_KINDS] = [
+    ChunkKind::Trace,
+    ChunkKind::Trades,
+    ChunkKind::Failure,
+    ChunkKind::Kept,
+    ChunkKind::Loss,
+];
+
 /// Writes what is intact of `path` into the new file `out`.
 ///
 /// Errors: header or manifest cannot be read, so that nothing of the file can be trusted; `out`
@@ -136,7 +146,7 @@ fn archive<B: Bytes>(path: &Path, archive: &Archive<B>, out: &Path) -> Result<()
         };
         let mut chains = [0; CHUNK_KINDS];
         let mut losses = Vec::new();
-        for kind in ChunkKind::ALL {
+        for kind in COPIED {
             let last = slot.last_chunk[kind as usize - 1];
             let chain = &mut chains[kind as usize - 1];
             let mut copy = |chunk: &ChunkHeader| {
@@ -206,6 +216,7 @@ fn loss_text(losses: &[(ChunkKind, u64, u64)]) -> String {
         text += &match kind {
             ChunkKind::Trace => format!("events within sequences {first} to {last}\n"),
             ChunkKind::Trades => format!("closed trades within sequences {first} to {last}\n"),
+            ChunkKind::Kept => format!("kept trades within sequences {first} to {last}\n"),
             ChunkKind::Failure => "why it failed\n".to_owned(),
             ChunkKind::Loss => "what an earlier recovery could not save\n".to_owned(),
         };
@@ -302,7 +313,10 @@ impl Broken {
                             && chunk.offset < at
                             && chunk.last_sequence < behind
                     });
-                    let first = found.map_or(1, |chunk| chunk.last_sequence + 1);
+                    let first = match found {
+                        Some(chunk) if kind.is_in_order() => chunk.last_sequence + 1,
+                        _ => 1,
+                    };
                     let end = if behind == u64::MAX {
                         behind
                     } else {
@@ -315,7 +329,11 @@ impl Broken {
             let Some(chunk) = found else {
                 break;
             };
-            behind = chunk.first_sequence.max(1);
+            // Trades overlap where frames are in order of closing, their last frames hardly.
+            behind = match kind.is_in_order() {
+                true => chunk.first_sequence.max(1),
+                false => chunk.last_sequence.max(1),
+            };
             at = chunk.previous;
             links.push(chunk);
         }

@@ -74,7 +74,9 @@ fn recomputed(
     let mut record = slot.record;
     let is_whole = record.is_completed() && record.ledger.retained == record.events && record.events > 0
             // A recovery may have lost some of them.
-            && slot.last_chunk[ChunkKind::Loss as usize - 1] == 0;
+            && slot.last_chunk[ChunkKind::Loss as usize - 1] == 0
+            // Trades that a condition kept stand before the rest, not in order of telling.
+            && slot.last_chunk[ChunkKind::Kept as usize - 1] == 0;
     let symbol = &archive.manifest.symbols[record.symbol as usize];
     let (true, Some(bars)) = (is_whole, &bars[record.symbol as usize]) else {
         return Ok(record);

@@ -245,17 +245,29 @@ fn container<B: Bytes>(archive: &Archive<B>, slot: &Slot, found: &mut Collector<
         doubt("it has no known status");
     }
     let losses = found.findings.losses;
+    let mut retained = 0;
     for (kind, last) in ChunkKind::ALL.into_iter().zip(slot.last_chunk) {
-        let frames = chain(archive, record.index, kind, last, found)?;
+        let mut frames = chain(archive, record.index, kind, last, found)?;
+        if kind.is_retained() {
+            retained += frames;
+        }
         let expected = match kind {
-            ChunkKind::Trace => record.ledger.retained,
             ChunkKind::Trades if last != 0 => record.trades.trades,
+            // The last kind: now all that is retained was seen.
+            ChunkKind::Kept => {
+                frames = retained;
+                record.ledger.retained
+            }
             _ => frames,
         };
         // What was named as lost, or is known to be lost since a recovery, is not counted twice.
         if frames != expected && losses == found.findings.losses && slot.last_chunk[3] == 0 {
             let problem = format!("{frames} frames, but its result counts {expected}");
             let what = (problem.as_str(), "the difference");
+            let last = match kind {
+                ChunkKind::Kept if last == 0 => slot.last_chunk[ChunkKind::Trace as usize - 1],
+                _ => last,
+            };
             let offset = if last == 0 { offset } else { last };
             found.tell(
                 Severity::Loss,
@@ -283,10 +295,11 @@ fn chain<B: Bytes>(
     while at != 0 {
         let Some(chunk) = archive.link(container, kind, at)? else {
             // Everything before `behind` that is not found by a search is lost.
-            let sequences = kind.has_frames().then_some([1, behind - 1]);
+            let sequences = kind.has_frames().then_some([1, behind.saturating_sub(1)]);
             let lost = match kind {
                 ChunkKind::Trace => "retained events",
                 ChunkKind::Trades => "closed trades of the log",
+                ChunkKind::Kept => "events of kept trades",
                 ChunkKind::Failure => "why it failed",
                 ChunkKind::Loss => "what an earlier recovery could not save",
             };
@@ -323,11 +336,14 @@ fn chain<B: Bytes>(
         let end = chunk.offset + CHUNK_HEADER_BYTES as u64 + u64::from(chunk.bytes);
         zeros(&archive.bytes, end, end.next_multiple_of(16), found)?;
         if kind.has_frames() {
-            behind = chunk.first_sequence;
+            behind = match kind.is_in_order() {
+                true => chunk.first_sequence,
+                false => chunk.last_sequence,
+            };
         }
         at = chunk.previous;
     }
-    if kind == ChunkKind::Trace {
+    if kind.is_retained() {
         found.findings.events += intact;
     }
     Ok(intact)
@@ -343,13 +359,18 @@ fn content<B: Bytes>(
     if !chunk.kind.has_frames() {
         return Ok(None);
     }
-    let (mut at, mut count, mut before) = (0, 0_u32, 0);
+    let (mut at, mut count, mut before, mut trade) = (0, 0_u32, 0, 0);
     while at < payload.len() {
         let Some(frame) = whole_frame(&payload[at..]) else {
             return Ok(Some(format!("no frame begins at byte {at} of it")));
         };
         let sequence = frame.stamp.sequence;
-        if sequence <= before || sequence >= behind {
+        // Kept trades follow each other in order of closing; each is in order by itself.
+        let is_free = !chunk.kind.is_in_order();
+        if is_free && frame.stamp.trade != trade {
+            (trade, before) = (frame.stamp.trade, 0);
+        }
+        if sequence <= before || sequence >= behind && !is_free {
             return Ok(Some(format!("sequence {sequence} is out of order")));
         }
         if count == 0 && sequence != chunk.first_sequence {

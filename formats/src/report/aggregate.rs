@@ -211,8 +211,11 @@ pub struct PhaseConfig {
     pub event_tracing: Vec<String>,
     /// Retention policy.
     pub retention_policy: String,
-    /// Events or bars of the sliding window; null under other policies.
+    /// Events of the sliding window; null under other policies.
     pub sliding_window_size: Option<u64>,
+    /// Bars or time of the sliding window, such as `500 bars`, where it has no number of events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding_window: Option<String>,
     /// Whether every trade is kept.
     pub store_trades: bool,
     /// Strategy.

@@ -1,7 +1,7 @@
 //! Small files for tests, written by the engine's own store.
 #![allow(dead_code, reason = "every test uses the samples that it needs")]
 
-use admf::segment::retention::{Backing, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::segment::{ArchiveOptions, ArchiveWriter, Pool, Receipts, Ring};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{Bar, EventKind, EventSet, FieldType, Stamp};
@@ -230,6 +230,7 @@ pub(crate) fn pool(path: &Path, manifest: &Manifest) {
         on_full: OnFull::Degrade,
         backing: Backing::Disk,
         store_trades: false,
+        keep: Keep::NONE,
     };
     let mut pool = Pool::create(path, 1, 512, 8, manifest).expect("a pool");
     let mut third = Ring::new(rules, 3);
