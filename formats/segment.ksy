@@ -637,6 +637,7 @@ enums:
     7: risk_limit
     8: superseded
     9: size_unknown
+    10: level_unknown
   exit_reason:
     1: signal
     2: stop_loss

@@ -109,6 +109,18 @@ dispatched! {
     ) -> usize, next_extreme, next_extreme
 }
 
+dispatched! {
+    /// The first bar from `from` on whose low is at `below` or lower, or whose high is at `above`
+    /// or higher; the number of bars where there is none. Both slices are equally long.
+    pub fn next_outside(
+        lows: &[f64],
+        highs: &[f64],
+        from: usize,
+        below: f64,
+        above: f64,
+    ) -> usize, next_outside, next_outside
+}
+
 /// `a + b` as its rounded value and the exact error of the rounding (Knuth).
 #[inline(always)]
 pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
@@ -301,14 +313,28 @@ mod portable {
         let rest = &closes[from..];
         from + rest.iter().position(is_extreme).unwrap_or(rest.len())
     }
+
+    #[inline(always)]
+    pub(super) fn next_outside(
+        lows: &[f64],
+        highs: &[f64],
+        from: usize,
+        below: f64,
+        above: f64,
+    ) -> usize {
+        let (lows, highs) = (&lows[from..], &highs[from..]);
+        let is_outside = |(low, high): (&f64, &f64)| *low <= below || *high >= above;
+        let found = lows.iter().zip(highs).position(is_outside);
+        from + found.unwrap_or(lows.len())
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{Bounded, Bounds, Mask, QUANTUM_BARS, WORDS, portable};
     use std::arch::x86_64::{
-        __m256d, _CMP_GT_OQ, _CMP_LE_OQ, _mm256_add_pd, _mm256_cmp_pd, _mm256_movemask_pd,
-        _mm256_mul_pd, _mm256_or_pd, _mm256_set_pd, _mm256_set1_pd,
+        __m256d, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _mm256_add_pd, _mm256_cmp_pd,
+        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_set_pd, _mm256_set1_pd,
     };
 
     /// Four values as a vector; the compiler makes one load of it.
@@ -457,6 +483,29 @@ mod avx2 {
         }
         portable::next_extreme(closes, at, units, cash, peak, floor)
     }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn next_outside(
+        lows: &[f64],
+        highs: &[f64],
+        from: usize,
+        below: f64,
+        above: f64,
+    ) -> usize {
+        let (below4, above4) = (_mm256_set1_pd(below), _mm256_set1_pd(above));
+        let pairs = lows[from..].as_chunks::<4>().0.iter();
+        let mut at = from;
+        for (low, high) in pairs.zip(highs[from..].as_chunks::<4>().0) {
+            let reaches_below = _mm256_cmp_pd::<_CMP_LE_OQ>(load(low), below4);
+            let reaches_above = _mm256_cmp_pd::<_CMP_GE_OQ>(load(high), above4);
+            let outside = _mm256_movemask_pd(_mm256_or_pd(reaches_below, reaches_above));
+            if outside != 0 {
+                return at + outside.trailing_zeros() as usize;
+            }
+            at += 4;
+        }
+        portable::next_outside(lows, highs, at, below, above)
+    }
 }
 
 #[cfg(test)]
@@ -538,6 +587,16 @@ mod tests {
                     next_extreme(&values, from, units, cash, peak, floor),
                     portable::next_extreme(&values, from, units, cash, peak, floor)
                 );
+            }
+            let highs: Vec<f64> = values.iter().map(|low| low * 1.5).collect();
+            for (from, low) in values.iter().enumerate() {
+                for (below, above) in [(*low, f64::INFINITY), (0.0, low * 1.5), (cash, units * cash)] {
+                    let by_hand = (from..values.len())
+                        .find(|bar| values[*bar] <= below || highs[*bar] >= above)
+                        .unwrap_or(values.len());
+                    prop_assert_eq!(next_outside(&values, &highs, from, below, above), by_hand);
+                    prop_assert_eq!(portable::next_outside(&values, &highs, from, below, above), by_hand);
+                }
             }
             let (mut a, mut b) = (values.clone(), values.clone());
             let half = values.len() / 2;

@@ -3,7 +3,7 @@
 //! A worker drives all containers of a tile through one block before the next block, so that the
 //! block's columns stay in cache and are computed once for the whole tile.
 
-use crate::container::{BlockView, Container, ContainerRules, NoSink, Sink, Span};
+use crate::container::{BlockView, Container, ContainerRules, NoSink, RuleFeatures, Sink, Span};
 use crate::features::{Feature, FeatureColumns};
 use crate::market::{BarBlock, BarsFile, LocalTimes};
 use crate::metrics::{BlockFigures, EquityPath};
@@ -82,18 +82,34 @@ pub struct Worker {
     pub containers: Vec<Container>,
 }
 
-/// The features of a parameter set.
+/// The features of a parameter set: those of its strategy, then those of its rules.
+pub fn set_features(
+    strategy: &dyn Strategy,
+    rules: &RuleFeatures,
+    values: &[f64; PARAMETERS_MAX],
+) -> Vec<Feature> {
+    let mut features = strategy.features(&values[..strategy.parameters().len()]);
+    features.extend(rules.of(values));
+    features
+}
+
+/// The features of a parameter set, as [`set_features`].
 ///
-/// Errors: the strategy asks for too many, or for one that cannot be.
-pub fn checked_features(strategy: &dyn Strategy, values: &[f64]) -> Result<Vec<Feature>> {
+/// Errors: there are too many, or one that cannot be.
+pub fn checked_features(
+    strategy: &dyn Strategy,
+    rules: &RuleFeatures,
+    values: &[f64; PARAMETERS_MAX],
+) -> Result<Vec<Feature>> {
     let refuse = |message: String| Error::Usage {
         message: format!("strategy {}: {message}", strategy.name()),
     };
-    let features = strategy.features(&values[..strategy.parameters().len()]);
+    let features = set_features(strategy, rules, values);
     if features.len() > FEATURES_MAX {
         return Err(refuse(format!(
-            "{} features for one parameter set; {FEATURES_MAX} at most were expected",
-            features.len()
+            "{} features for one parameter set, {} of them of exits and orders; {FEATURES_MAX} at most were expected",
+            features.len(),
+            rules.of(values).len()
         )));
     }
     for feature in &features {
@@ -105,40 +121,47 @@ pub fn checked_features(strategy: &dyn Strategy, values: &[f64]) -> Result<Vec<F
 /// Distinct features of a tile.
 struct TileFeatures {
     features: Vec<Feature>,
-    /// For each set where those of its strategy lie among them.
+    /// For each set where its own lie among them: those of its strategy from the first place on,
+    /// those of its rules from the last one backwards.
     columns: Vec<[u16; FEATURES_MAX]>,
     /// Where the measure lies that entries are sized by.
     measure: Option<u16>,
 }
 
-/// Distinct features of a tile whose entries are sized by `measure`.
+/// Distinct features of a tile.
 ///
-/// Errors: the strategy asks for too many features, or for one that cannot be.
+/// Errors: a set needs too many features, or one that cannot be.
 fn plan_features(
     strategy: &dyn Strategy,
+    container: &ContainerRules,
     sets: &[ParameterSet],
-    measure: Option<Feature>,
 ) -> Result<TileFeatures> {
-    let parameter_count = strategy.parameters().len();
+    let rules = &container.features;
     let mut features: Vec<Feature> = Vec::new();
     let mut columns = Vec::with_capacity(sets.len());
     for set in sets {
-        let needed = strategy.features(&set.values[..parameter_count]);
+        let needed = set_features(strategy, rules, &set.values);
         let known = |feature: &Feature| features.iter().position(|other| other == feature);
         if needed.len() > FEATURES_MAX || needed.iter().any(|feature| known(feature).is_none()) {
-            checked_features(strategy, &set.values)?;
+            checked_features(strategy, rules, &set.values)?;
         }
+        let own = needed.len() - rules.of(&set.values).len();
         let mut indices = [0; FEATURES_MAX];
-        for (place, feature) in indices.iter_mut().zip(needed) {
+        for (at, feature) in needed.into_iter().enumerate() {
             let known = features.iter().position(|other| *other == feature);
-            *place = known.unwrap_or_else(|| {
+            let place = if at < own {
+                at
+            } else {
+                RuleFeatures::place((at - own) as u8)
+            };
+            indices[place] = known.unwrap_or_else(|| {
                 features.push(feature);
                 features.len() - 1
             }) as u16;
         }
         columns.push(indices);
     }
-    let measure = measure.map(|measure| {
+    let measure = container.measure().map(|measure| {
         let known = features.iter().position(|other| *other == measure);
         known.unwrap_or_else(|| {
             features.push(measure);
@@ -152,21 +175,20 @@ fn plan_features(
     })
 }
 
-/// Bytes of the feature columns that a tile of these sets needs whose entries are sized by
-/// `measure`.
+/// Bytes of the feature columns that a tile of these sets needs.
 ///
-/// Errors: a strategy asks for too many features, or for one that cannot be.
+/// Errors: a set needs too many features, or one that cannot be.
 pub fn feature_bytes(
     strategy: &dyn Strategy,
+    rules: &ContainerRules,
     sets: &[ParameterSet],
-    measure: Option<Feature>,
 ) -> Result<usize> {
-    let tile = plan_features(strategy, sets, measure)?;
+    let tile = plan_features(strategy, rules, sets)?;
     Ok(FeatureColumns::bytes(&tile.features) + size_of_val(tile.columns.as_slice()))
 }
 
-/// First bar on which this set may decide: one after the first on which all its features are
-/// defined.
+/// First bar on which this set may decide: one after the first on which all features of its strategy
+/// are defined.
 fn first_decision(strategy: &dyn Strategy, set: &ParameterSet, features_from: u64) -> u64 {
     let defined = strategy
         .features(&set.values[..strategy.parameters().len()])
@@ -213,7 +235,7 @@ impl Worker {
             features,
             columns,
             measure,
-        } = plan_features(job.strategy, sets, job.rules.measure())?;
+        } = plan_features(job.strategy, job.rules, sets)?;
         let mut features = FeatureColumns::new(features);
         self.containers.clear();
         self.containers
@@ -254,6 +276,9 @@ impl Worker {
                 let bars = self.block.bars;
                 self.times
                     .build(&job.rules.calendar, &self.block.ts_ns[..bars]);
+                if let Some(second) = job.rules.exits.end_of_day {
+                    self.times.mark_late(second, bars);
+                }
             }
             self.run_block(job, &features, measure, sink)?;
         }
@@ -271,6 +296,7 @@ impl Worker {
             bars: &self.block,
             figures: &self.figures,
             times: &self.times,
+            features,
             measure: measure.map(|index| features.column(index).now()),
             year_root: job.bars_per_year.sqrt(),
         };

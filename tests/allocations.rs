@@ -68,6 +68,11 @@ fn more_blocks_make_no_more_allocations() {
          sizing: {volatility: {annual: 0.1, period: 20}}, pyramiding: {max_entries: 3}}\n\
          execution: {borrow: {annual_rate: 0.03}}\n\
          risk: {max_drawdown: 0.9, max_daily_loss: 0.02, max_exposure: 0.8}",
+        "event_tracing: all\nportfolio: {direction: long_short, close_at_end: true, sizing: {cash: 500}}\n\
+         exits: {stop_loss: {atr: 2, period: 14}, trailing_stop: {percent: 3}, end_of_day: \"20:00\", \
+         reentry: after_reset}\n\
+         execution: {entry: {stop_limit: {stop: {percent: 0.1}, limit: {percent: 0.2}}, \
+         time_in_force: day}}",
         "event_tracing: all\nretention_policy: sliding_window\nsliding_window_size: 100",
     ] {
         // The first run warms up what the process keeps for good.

@@ -100,6 +100,11 @@ fn matrix() -> Vec<(&'static str, Value, Value)> {
             json!({"fixed": 1}),
             json!({"rate": 0.1}),
         ),
+        (
+            "execution.entry",
+            json!({"limit": {"percent": 1}}),
+            json!({"stop": {"absolute": 1}}),
+        ),
         ("execution.fill", json!("same_close"), json!("next_open")),
         (
             "execution.slippage",
@@ -110,6 +115,30 @@ fn matrix() -> Vec<(&'static str, Value, Value)> {
             "execution.spread",
             json!({"fixed": 0.02}),
             json!({"rate": 0.1}),
+        ),
+        ("exits.anchor", json!("fill"), json!("signal_close")),
+        (
+            "exits.both_touched",
+            json!("target_first"),
+            json!("stop_first"),
+        ),
+        ("exits.end_of_day", json!("15:45"), json!("16:00")),
+        ("exits.max_bars", json!(5), json!(6)),
+        ("exits.reentry", json!("after_reset"), json!("at_once")),
+        (
+            "exits.stop_loss",
+            json!({"percent": 1}),
+            json!({"absolute": 1}),
+        ),
+        (
+            "exits.take_profit",
+            json!({"percent": 1}),
+            json!({"atr": 1, "period": 5}),
+        ),
+        (
+            "exits.trailing_stop",
+            json!({"atr": 1, "period": 5}),
+            json!({"percent": 1}),
         ),
         (
             "objective",

@@ -273,6 +273,9 @@ pub enum Reason {
     Superseded = 8,
     /// The size needs a distance or a volatility that is not known at that bar.
     SizeUnknown = 9,
+    /// A price of the order, or of an exit of what it opens, needs a feature that is not defined at
+    /// the bar of its signal.
+    LevelUnknown = 10,
 }
 
 /// Why a trade ended.
@@ -342,6 +345,7 @@ named_numbers!(Reason {
     RiskLimit = "risk_limit",
     Superseded = "superseded",
     SizeUnknown = "size_unknown",
+    LevelUnknown = "level_unknown",
 });
 named_numbers!(ExitReason {
     Signal = "signal",

@@ -251,7 +251,7 @@ fn best_of(folder: &Path, settings: &RunSettings<'_>) -> Result<Vec<ResultRecord
         .filter(|entry| entry["meets_constraints"] == true)
         .map(|entry| {
             let mut parameters = [0.0; admf_formats::units::PARAMETERS_MAX];
-            for (value, name) in parameters.iter_mut().zip(settings.strategy.parameters()) {
+            for (value, name) in parameters.iter_mut().zip(settings.space.names()) {
                 *value = entry["parameters"][name]
                     .as_f64()
                     .ok_or_else(|| wrong("a parameter is missing"))?;

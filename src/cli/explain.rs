@@ -67,6 +67,13 @@ pub(super) fn explain(results: &Path, wanted: &Wanted<'_>, json: bool) -> Result
         symbol: run.prepared.symbols[usize::from(job.symbol)].symbol.clone(),
         job,
         set,
+        parameters: run
+            .prepared
+            .workflow
+            .space
+            .names()
+            .map(str::to_owned)
+            .collect(),
         trade: wanted.trade,
         replayed_because,
         failure,

@@ -4,20 +4,26 @@
 //! latches them against the position it has, so it is touched where something happens and not on
 //! every bar. All that it does is told as events; its metrics are folds over those events.
 //!
-//! Order within bar i: orders decided on the close of bar i - 1 fill; stops are tested; equity is
+//! Order within bar i: orders decided on the close of bar i - 1 fill; exits are tested; equity is
 //! marked at the close; the strategy decides.
 
+mod entries;
+mod exits;
+mod managed;
 mod orders;
 mod position;
+mod rule_features;
 mod sink;
 mod watch;
 
+use managed::Managed;
 use position::Position;
+pub use rule_features::{RuleFeature, RuleFeatures};
 pub use sink::{NoSink, Sink};
 use watch::Watch;
 
-use crate::execution::ExecutionRules;
-use crate::features::Feature;
+use crate::execution::{Entry, ExecutionRules, ExitRules, Waiting};
+use crate::features::{Feature, FeatureColumns};
 use crate::kernel;
 use crate::market::{BarBlock, Calendar, LocalTimes};
 use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
@@ -35,6 +41,10 @@ pub struct ContainerRules {
     pub portfolio: PortfolioRules,
     /// Execution rules.
     pub execution: ExecutionRules,
+    /// Exits beside the strategy's own.
+    pub exits: ExitRules,
+    /// Features that exits and prices of orders are measured by.
+    pub features: RuleFeatures,
     /// Limits on risk.
     pub risk: RiskRules,
     /// What is traced and kept.
@@ -75,6 +85,12 @@ impl ContainerRules {
     /// A position that is added to, or that pays fees by the night, has as many events as it lives
     /// long: there the cap is the bound.
     pub const fn trade_bytes_max(&self) -> u64 {
+        const {
+            assert!(
+                open_trade_bytes() <= 1536,
+                "the least bound holds every open trade"
+            );
+        }
         if self.portfolio.max_entries > 1 || self.pays_by_the_night() {
             u64::MAX
         } else if self.risk.limits_entries() || self.risk.watches_equity() {
@@ -92,7 +108,20 @@ impl ContainerRules {
 
     /// Whether some rule looks at local days or times of day.
     pub const fn needs_local_times(&self) -> bool {
+        self.watches_days()
+            || self.exits.end_of_day.is_some()
+            || matches!(self.execution.entry.time_in_force, Waiting::Day)
+    }
+
+    /// Whether days are watched for fees or losses.
+    const fn watches_days(&self) -> bool {
         self.pays_by_the_night() || self.risk.max_daily_loss < f64::INFINITY
+    }
+
+    /// Whether something but the strategy's masks, at the next price, opens or closes positions.
+    #[inline(always)]
+    const fn is_managed(&self) -> bool {
+        !(self.exits.is_none() && matches!(self.execution.entry.order, Entry::Market))
     }
 
     /// Whether positions may pay borrow fees.
@@ -103,8 +132,23 @@ impl ContainerRules {
     /// Whether some rule needs more than the strategy's masks: such containers take a slower path.
     #[inline(always)]
     const fn is_watched(&self) -> bool {
-        self.needs_local_times() || self.risk.watches_equity()
+        self.watches_days() || self.risk.watches_equity()
     }
+}
+
+/// Bytes of the events of a trade with one entry, from the first of them up to the orders of the
+/// next one; a stop-limit order that is triggered counted.
+const fn open_trade_bytes() -> usize {
+    use admf_formats::event::EventKind::{
+        Fill, Order, OrderRequest, PortfolioUpdate, PositionClose, PositionOpen, Signal,
+    };
+    use admf_formats::segment::frame_bytes;
+    let entry = frame_bytes(Signal) + frame_bytes(OrderRequest) + 2 * frame_bytes(Order);
+    let opened = frame_bytes(Fill) + frame_bytes(PositionOpen) + frame_bytes(PortfolioUpdate);
+    let exit = frame_bytes(Signal) + frame_bytes(OrderRequest) + frame_bytes(Order);
+    let closed = frame_bytes(Fill) + frame_bytes(PortfolioUpdate) + frame_bytes(PositionClose);
+    let next = frame_bytes(OrderRequest) + frame_bytes(Order);
+    entry + opened + exit + closed + next
 }
 
 /// The bars a container trades on.
@@ -125,6 +169,8 @@ pub struct BlockView<'a> {
     pub figures: &'a BlockFigures,
     /// Local days and times, built where [`ContainerRules::needs_local_times`].
     pub times: &'a LocalTimes,
+    /// Columns of the tile's features.
+    pub features: &'a FeatureColumns,
     /// What the container's entries are sized by, where that is a column.
     pub measure: Option<&'a [f64; QUANTUM_BARS]>,
     /// Square root of the bars that make a year.
@@ -192,6 +238,18 @@ pub struct Container {
     /// Entry conditions, long and short, that held on the last bar of the block before.
     entering: [bool; 2],
     watch: Watch,
+    managed: Managed,
+}
+
+/// What the strategy says on the bars of a block.
+#[derive(Clone, Copy)]
+struct Wishes<'a> {
+    /// Its conditions.
+    all: &'a Masks,
+    /// The same, less the entries that are not to be.
+    allowed: &'a Masks,
+    /// First bar of the block.
+    start: u64,
 }
 
 impl Container {
@@ -226,6 +284,7 @@ impl Container {
             features_sequence: 0,
             entering: [false; 2],
             watch: Watch::new(rules.portfolio.initial_capital),
+            managed: Managed::NONE,
         }
     }
 
@@ -258,7 +317,7 @@ impl Container {
         if rules.is_watched() {
             self.watch_bars(rules, masks, block, first, end, sink);
         } else {
-            self.run_bars(rules, masks, block, first, end, sink);
+            self.run_piece(rules, masks, block, first, end, sink);
         }
         if rules.portfolio.max_entries > 1 {
             let last = (end - 1 - start) as usize;
@@ -332,7 +391,25 @@ impl Container {
         );
     }
 
-    /// Decisions, fills and stops of the bars `first..end`, all in this block.
+    /// Decisions, fills and exits of the bars `first..end`, all in this block.
+    #[inline]
+    fn run_piece<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        masks: &Masks,
+        block: BlockView<'_>,
+        first: u64,
+        end: u64,
+        sink: &mut S,
+    ) {
+        if rules.is_managed() {
+            self.run_managed(rules, masks, block, first, end, sink);
+        } else {
+            self.run_bars(rules, masks, block, first, end, sink);
+        }
+    }
+
+    /// The same where the masks alone decide, at the next price.
     #[inline]
     fn run_bars<S: Sink>(
         &mut self,
@@ -343,73 +420,49 @@ impl Container {
         end: u64,
         sink: &mut S,
     ) {
-        let start = block.bars.first_bar;
+        let wishes = Wishes {
+            all: masks,
+            allowed: masks,
+            start: block.bars.first_bar,
+        };
         if self.pending.is_some() {
             self.fill(rules, block, first, sink);
         }
-        // The next bar that may decide; stops are tested from `stop_from` on.
-        let mut from = first;
+        let mut from = first.max(self.first_decision);
         loop {
-            let wanted =
-                self.next_decision(rules, masks, start, from.max(self.first_decision), end);
-            let until = wanted.map_or(end, |(bar, _)| bar + 1);
-            if let Some(stopped) = self.test_stops(rules, block, from, until, sink) {
-                from = stopped;
-                // A decision on the close of the very bar of the stop sees the flat position.
-                if let Some((bar, target)) =
-                    self.next_decision(rules, masks, start, from.max(self.first_decision), from + 1)
-                {
-                    from = self.decide(rules, block, bar, target, end, sink);
-                } else {
-                    from += 1;
-                }
-            } else if let Some((bar, target)) = wanted {
-                from = self.decide(rules, block, bar, target, end, sink);
-            } else {
+            let held = self.position.as_ref();
+            let held = held.map_or(0.0, |position| position.units.signum());
+            let Some((bar, target)) = self.next_wanted(rules, wishes, held, from, end) else {
                 return;
-            }
+            };
+            self.place(rules, block, bar, target, sink);
+            from = bar + 1;
             if from >= end {
                 return;
             }
+            self.fill(rules, block, from, sink);
         }
     }
 
-    /// Decides on the close of `bar` and fills during the next one where that lies in the block.
+    /// The first bar in `from..end` on which the strategy wants another position than `held` (-1, 0
+    /// or 1), or more of it.
     #[inline]
-    fn decide<S: Sink>(
-        &mut self,
-        rules: &ContainerRules,
-        block: BlockView<'_>,
-        bar: u64,
-        target: f64,
-        end: u64,
-        sink: &mut S,
-    ) -> u64 {
-        self.place(rules, block, bar, target, sink);
-        if bar + 1 < end {
-            self.fill(rules, block, bar + 1, sink);
-        }
-        bar + 1
-    }
-
-    /// The first bar in `from..end` on which the strategy wants another position than the one held,
-    /// or more of it.
-    #[inline]
-    fn next_decision(
+    fn next_wanted(
         &self,
         rules: &ContainerRules,
-        masks: &Masks,
-        start: u64,
+        wishes: Wishes<'_>,
+        held: f64,
         from: u64,
         end: u64,
     ) -> Option<(u64, f64)> {
         if from >= end {
             return None;
         }
-        let held = self
-            .position
-            .as_ref()
-            .map_or(0.0, |position| position.units.signum());
+        let Wishes {
+            all,
+            allowed: masks,
+            start,
+        } = wishes;
         let direction = rules.portfolio.direction;
         let may_long = direction != Direction::ShortOnly;
         let may_short = direction != Direction::LongOnly;
@@ -442,9 +495,9 @@ impl Container {
             let more = if !may_add {
                 0
             } else if held > 0.0 {
-                risen(&masks.enter_long, word, self.entering[0])
+                risen(&all.enter_long, word, self.entering[0]) & masks.enter_long[word]
             } else {
-                risen(&masks.enter_short, word, self.entering[1])
+                risen(&all.enter_short, word, self.entering[1]) & masks.enter_short[word]
             };
             let bits = (long | short | leave | more) >> (at % 64);
             if bits != 0 {

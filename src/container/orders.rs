@@ -1,7 +1,7 @@
-//! Orders, fills and stops of a container.
+//! Orders and fills of a container.
 
 use super::{BlockView, Container, ContainerRules, Pending, Sink};
-use crate::execution::{FillAt, StopHit};
+use crate::execution::FillAt;
 use admf_formats::event::{
     ExitReason, Order, OrderRequest, OrderStatus, OrderType, Reason, Side, Signal, TimeInForce,
 };
@@ -12,6 +12,8 @@ use admf_formats::units::F64_NULL;
 pub(super) struct Execution {
     /// Price before slippage.
     pub(super) reference_price: f64,
+    /// No price is worse; null for none.
+    pub(super) limit: f64,
     pub(super) ts_ns: i64,
     /// Bar that the fill carries.
     pub(super) bar: u32,
@@ -59,7 +61,8 @@ impl Container {
         sink: &mut S,
     ) {
         let at = (bar - block.bars.first_bar) as usize;
-        let (price, ts_ns, bar) = (block.bars.close[at], block.bars.ts_ns[at], bar as u32);
+        let (price, ts_ns) = (block.bars.close[at], block.bars.ts_ns[at]);
+        let (decided, bar) = (bar, bar as u32);
         let held = self.position.as_ref();
         let (held, running) = held.map_or((0.0, 0), |held| (held.units, held.trade));
         // An entry on the side that is held adds to the running trade.
@@ -80,43 +83,51 @@ impl Container {
             (side(target) as u8, 0),
             &signal,
         );
+        if rules.is_managed() {
+            let why = (OrderStatus::Cancelled, Reason::Superseded);
+            self.end_working(rules, (ts_ns, bar), why, sink);
+        }
         let request = OrderRequest { price, target };
-        let mut order = |this: &mut Container, trade: u32, sign: f64, qty: f64, exit| {
+        let mut accepted = |this: &mut Container, trade: u32, sign: f64, order: &Order| {
             let code = side(sign) as u8;
             let request = this.tell(sink, ts_ns, bar, trade, signal, (code, 0), &request);
-            let order = market(qty, exit);
-            this.tell(
-                sink,
-                ts_ns,
-                bar,
-                trade,
-                request,
-                (OrderStatus::Accepted as u8, 0),
-                &order,
-            )
+            let code = (OrderStatus::Accepted as u8, 0);
+            this.tell(sink, ts_ns, bar, trade, request, code, order)
         };
         let exit_order = if held == 0.0 || adds {
             0
         } else {
-            let exit = Some(ExitReason::Signal);
-            order(self, running, -held, -held, exit)
+            let exit = market(-held, Some(ExitReason::Signal));
+            accepted(self, running, -held, &exit)
         };
-        let entry_order = if target == 0.0 {
-            0
-        } else {
-            let trade = if adds { running } else { self.trade + 1 };
-            order(self, trade, target, F64_NULL, None)
-        };
-        self.pending = Some(Pending {
+        let mut pending = Pending {
             target,
             close: price,
             ts_ns,
             bar,
             exit_order,
             exit_reason: ExitReason::Signal,
-            entry_order,
+            entry_order: 0,
             measure: block.measure_at(at, rules),
-        });
+        };
+        if target != 0.0 {
+            // What adds to a position leaves its exits where they are.
+            let waits = if rules.is_managed() && !adds {
+                self.plan_entry(rules, block, at, target)
+            } else {
+                None
+            };
+            let order = waits.map_or(market(F64_NULL, None), |order| {
+                self.entry_payload(rules, order)
+            });
+            let trade = if adds { running } else { self.trade + 1 };
+            pending.entry_order = accepted(self, trade, target, &order);
+            if let Some(order) = waits {
+                self.start_working(rules, order, pending, decided);
+                (pending.entry_order, pending.target) = (0, 0.0);
+            }
+        }
+        self.pending = (exit_order != 0 || pending.target != 0.0).then_some(pending);
     }
 
     /// Fills what is pending, during `bar`.
@@ -138,6 +149,7 @@ impl Container {
         };
         let mut execution = Execution {
             reference_price,
+            limit: F64_NULL,
             ts_ns,
             bar: fill_bar,
             booked: bar,
@@ -150,72 +162,30 @@ impl Container {
         }
         if pending.exit_order != 0 {
             execution.order = pending.exit_order;
+            let units = self.position.as_ref().map_or(0.0, |held| held.units);
             self.close_position(rules, execution, pending.exit_reason, sink);
+            if pending.exit_reason == ExitReason::TimeStop {
+                self.block_reentry(rules, units);
+            }
         }
         if pending.target != 0.0 {
             execution.order = pending.entry_order;
             if self.position.is_none() {
-                self.open_position(rules, execution, pending, sink);
+                self.open_position(rules, execution, &pending, &market(F64_NULL, None), sink);
             } else {
                 self.add_to_position(rules, block, execution, pending, sink);
             }
         }
     }
 
-    /// Tests the stops of the open position on the bars `from..until`; where one is reached, the
-    /// position is closed and the bar returned.
-    #[inline]
-    pub(super) fn test_stops<S: Sink>(
-        &mut self,
-        rules: &ContainerRules,
-        block: BlockView<'_>,
-        from: u64,
-        until: u64,
-        sink: &mut S,
-    ) -> Option<u64> {
-        let position = self.position.as_ref()?;
-        let stops = position.stops?;
-        let position_units = position.units;
-        let sign = position_units.signum();
-        let bars = block.bars;
-        for bar in from..until {
-            let at = (bar - bars.first_bar) as usize;
-            if let Some((hit, price)) = stops.hit(sign, bars.open[at], bars.high[at], bars.low[at])
-            {
-                let reason = match hit {
-                    StopHit::Loss => ExitReason::StopLoss,
-                    StopHit::Profit => ExitReason::TakeProfit,
-                };
-                self.fold_to(block, bar);
-                let order = match hit {
-                    StopHit::Loss => Order {
-                        stop_price: stops.loss,
-                        order_type: OrderType::Stop as u32,
-                        ..market(-position_units, Some(reason))
-                    },
-                    StopHit::Profit => Order {
-                        limit_price: stops.profit,
-                        order_type: OrderType::Limit as u32,
-                        ..market(-position_units, Some(reason))
-                    },
-                };
-                let order = self.exit_order(&order, bars.ts_ns[at], bar as u32, sink);
-                let execution = Execution {
-                    reference_price: price,
-                    ts_ns: bars.ts_ns[at],
-                    bar: bar as u32,
-                    booked: bar,
-                    order,
-                };
-                self.close_position(rules, execution, reason, sink);
-                return Some(bar);
-            }
-        }
-        None
-    }
-
     /// ORDER that no signal asked for: the position's own exit.
-    fn exit_order<S: Sink>(&mut self, order: &Order, ts_ns: i64, bar: u32, sink: &mut S) -> u64 {
+    pub(super) fn exit_order<S: Sink>(
+        &mut self,
+        order: &Order,
+        ts_ns: i64,
+        bar: u32,
+        sink: &mut S,
+    ) -> u64 {
         let code = (OrderStatus::Accepted as u8, 0);
         let held = self.position.as_ref();
         let (trade, cause) = held.map_or((0, 0), |held| (held.trade, held.open_sequence));
@@ -236,6 +206,7 @@ impl Container {
         let (price, ts_ns) = (block.bars.close[at], block.bars.ts_ns[at]);
         let mut execution = Execution {
             reference_price: price,
+            limit: F64_NULL,
             ts_ns,
             bar: last as u32,
             booked: last,
@@ -273,6 +244,14 @@ impl Container {
                     sink.end_trade(trade);
                 }
             }
+        }
+        if let Some(working) = self.managed.working.take() {
+            let payload = self.entry_payload(rules, working.order);
+            let code = (OrderStatus::Expired as u8, Reason::WindowEnd as u8);
+            self.execution.order(code.0);
+            let (trade, cause) = (self.trade + 1, working.pending.entry_order);
+            self.tell(sink, ts_ns, last as u32, trade, cause, code, &payload);
+            sink.end_trade(trade);
         }
         let held = self.position.as_ref().map(|position| position.units);
         if let (true, Some(units)) = (rules.portfolio.close_at_end, held) {

@@ -5,12 +5,13 @@
 
 use super::orders::{Execution, market, side};
 use super::{BlockView, Container, ContainerRules, Pending, Sink};
-use crate::execution::Stops;
+use crate::execution::EntryOrder;
 use crate::portfolio::{Breaches, Entry, EntryTerms, Sizing};
 use admf_formats::event::{
-    Accrual, ExitReason, Fill, OrderStatus, PortfolioUpdate, PositionClose, PositionOpen,
+    Accrual, ExitReason, Fill, Order, OrderStatus, PortfolioUpdate, PositionClose, PositionOpen,
     PositionUpdate, Reason, RiskBreach, Side,
 };
+use admf_formats::units::F64_NULL;
 
 /// A position that is held.
 #[derive(Clone, Copy, Debug)]
@@ -41,20 +42,13 @@ pub(super) struct Position {
     /// Lowest low and highest high of the bars held so far, the entry price counted.
     pub(super) low: f64,
     pub(super) high: f64,
-    pub(super) stops: Option<Stops>,
     pub(super) open_sequence: u64,
 }
 
 impl Container {
-    /// Units of an entry and the limits that it met.
+    /// Units of an entry and the limits that it met; `stop` is the price of its stop, NaN for none.
     #[inline]
-    fn entry(
-        &self,
-        rules: &ContainerRules,
-        pending: &Pending,
-        stops: Option<Stops>,
-        price: f64,
-    ) -> Entry {
+    fn entry(&self, rules: &ContainerRules, pending: &Pending, stop: f64, price: f64) -> Entry {
         let commission = rules.execution.commission;
         if rules.is_all_in() {
             let units = commission.units_for(self.cash, price, |a, b| a / b);
@@ -78,9 +72,7 @@ impl Container {
             cash: self.cash + bound,
             price,
             risk_per_unit: match rules.portfolio.sizing {
-                Sizing::RiskPerTrade { .. } => {
-                    stops.map_or(f64::NAN, |stops| sign * (price - stops.loss))
-                }
+                Sizing::RiskPerTrade { .. } => sign * (price - stop),
                 Sizing::Atr { multiple, .. } => multiple * pending.measure,
                 Sizing::Volatility { .. } => price * pending.measure,
                 _ => f64::NAN,
@@ -110,26 +102,38 @@ impl Container {
         }
     }
 
-    /// Opens a position, a trade of its own, or has its order rejected.
+    /// Opens a position, a trade of its own, or has its `order` rejected.
     #[inline]
     pub(super) fn open_position<S: Sink>(
         &mut self,
         rules: &ContainerRules,
         execution: Execution,
-        pending: Pending,
+        pending: &Pending,
+        order: &Order,
         sink: &mut S,
     ) {
         self.trade += 1;
         let (trade, sign) = (self.trade, pending.target);
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
-        let stops = Stops::set(&rules.execution, sign, pending.close);
-        let entry = self.entry(rules, &pending, stops, price);
-        self.tell_breaches(&entry.breaches, &execution, trade, sink);
-        let units = match entry.units {
+        let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
+        let exits = if rules.is_managed() {
+            self.exits_at(rules, price)
+        } else {
+            None
+        };
+        let units = if rules.is_managed() && exits.is_none() {
+            Err(Reason::LevelUnknown)
+        } else {
+            let stop = exits.map_or(f64::NAN, |levels| levels.stop(sign > 0.0).0);
+            let entry = self.entry(rules, pending, stop, price);
+            self.tell_breaches(&entry.breaches, &execution, trade, sink);
+            entry.units
+        };
+        let units = match units {
             Ok(units) => sign * units,
             Err(reason) => {
-                self.refuse(execution, trade, reason, sink);
+                self.refuse(execution, trade, order, reason, sink);
                 sink.end_trade(trade);
                 return;
             }
@@ -174,9 +178,11 @@ impl Container {
             realized: -0.0,
             low: price,
             high: price,
-            stops,
             open_sequence,
         });
+        if let Some(levels) = exits {
+            self.begin_exits(rules, levels, execution.booked);
+        }
         self.update(execution, units, price, trade, fill, sink);
     }
 
@@ -196,12 +202,17 @@ impl Container {
         let (trade, sign) = (position.trade, pending.target);
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
-        let entry = self.entry(rules, &pending, position.stops, price);
+        let stop = if rules.is_managed() {
+            self.managed.levels.stop(sign > 0.0).0
+        } else {
+            f64::NAN
+        };
+        let entry = self.entry(rules, &pending, stop, price);
         self.tell_breaches(&entry.breaches, &execution, trade, sink);
         let added = match entry.units {
             Ok(units) => sign * units,
             Err(reason) => {
-                self.refuse(execution, trade, reason, sink);
+                self.refuse(execution, trade, &market(F64_NULL, None), reason, sink);
                 return;
             }
         };
@@ -315,6 +326,7 @@ impl Container {
         let sign = -position.units.signum();
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
+        let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
         let commission = rules.execution.commission.of(position.units, price);
         self.cash += position.units * price - commission;
         let fill = Fill {
@@ -428,13 +440,13 @@ impl Container {
         &mut self,
         execution: Execution,
         trade: u32,
+        order: &Order,
         reason: Reason,
         sink: &mut S,
     ) {
         let status = OrderStatus::Rejected as u8;
-        let order = market(admf_formats::units::F64_NULL, None);
         let (ts, bar, code) = (execution.ts_ns, execution.bar, (status, reason as u8));
         self.execution.order(status);
-        self.tell(sink, ts, bar, trade, execution.order, code, &order);
+        self.tell(sink, ts, bar, trade, execution.order, code, order);
     }
 }

@@ -16,6 +16,7 @@ use super::{BlockView, Container, ContainerRules, Pending, Sink};
 use crate::execution::FillAt;
 use crate::strategy::Masks;
 use admf_formats::event::{ExitReason, OrderStatus, Reason, RiskBreach, RiskRule};
+use admf_formats::units::F64_NULL;
 
 /// How long entries are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Container {
     ) {
         let start = block.bars.first_bar;
         let watches_equity = rules.risk.watches_equity();
-        let has_days = rules.needs_local_times();
+        let has_days = rules.watches_days();
         let mut from = first;
         while from < end {
             let at = (from - start) as usize;
@@ -83,7 +84,7 @@ impl Container {
             } else {
                 start + next_bit(&block.times.new_day, at + 1, (end - start) as usize) as u64
             };
-            self.run_bars(rules, masks, block, from, until, sink);
+            self.run_piece(rules, masks, block, from, until, sink);
             self.watch.close = block.bars.close[(until - 1 - start) as usize];
             if watches_equity {
                 self.hold_against_limits(rules, block, from, sink);
@@ -120,6 +121,7 @@ impl Container {
         let at = (bar - block.bars.first_bar) as usize;
         let execution = Execution {
             reference_price: self.watch.close,
+            limit: F64_NULL,
             ts_ns: block.bars.ts_ns[at],
             bar: bar as u32,
             booked: bar,
@@ -157,6 +159,7 @@ impl Container {
         let at = (bar - block.bars.first_bar) as usize;
         let mut execution = Execution {
             reference_price: self.watch.close,
+            limit: F64_NULL,
             ts_ns: block.bars.ts_ns[at],
             bar: bar as u32,
             booked: bar,
@@ -173,6 +176,11 @@ impl Container {
             cause = self.tell(sink, ts, bar, trade, opened, code, &payload);
         }
         self.reject_entry(&mut execution, sink);
+        if rules.is_managed() {
+            let at = (execution.ts_ns, execution.bar);
+            let why = (OrderStatus::Cancelled, Reason::RiskLimit);
+            self.end_working(rules, at, why, sink);
+        }
         if self.position.is_some() {
             self.order_risk_exit(execution, cause, sink);
         }
@@ -192,16 +200,17 @@ impl Container {
         if !has_exit {
             self.pending = None;
         }
+        let order = market(F64_NULL, None);
         match &self.position {
             // It would have added to the running trade.
             Some(held) if !has_exit => {
                 let trade = held.trade;
-                self.refuse(*execution, trade, Reason::RiskLimit, sink);
+                self.refuse(*execution, trade, &order, Reason::RiskLimit, sink);
             }
             _ => {
                 self.trade += 1;
                 let trade = self.trade;
-                self.refuse(*execution, trade, Reason::RiskLimit, sink);
+                self.refuse(*execution, trade, &order, Reason::RiskLimit, sink);
                 sink.end_trade(trade);
             }
         }
@@ -231,7 +240,7 @@ impl Container {
 }
 
 /// The first set bit of the mask in `from..end`; `end` where there is none.
-fn next_bit(mask: &crate::kernel::Mask, from: usize, end: usize) -> usize {
+pub(super) fn next_bit(mask: &crate::kernel::Mask, from: usize, end: usize) -> usize {
     let mut at = from;
     while at < end {
         let bits = mask[at / 64] >> (at % 64);

@@ -75,6 +75,8 @@ pub struct LocalTimes {
     /// Bars of another day than the bar before them in the block. Bar 0 is never one of them: it
     /// is compared with what its reader saw last.
     pub new_day: Mask,
+    /// Bars that begin at a time of day or later, where rules ask for one.
+    pub late: Mask,
 }
 
 impl LocalTimes {
@@ -87,6 +89,7 @@ impl LocalTimes {
             day: Box::new([0; QUANTUM_BARS]),
             second: Box::new([0; QUANTUM_BARS]),
             new_day: Mask::default(),
+            late: Mask::default(),
         }
     }
 
@@ -105,6 +108,14 @@ impl LocalTimes {
             if bar > 0 && self.day[bar - 1] != day {
                 self.new_day[bar / 64] |= 1 << (bar % 64);
             }
+        }
+    }
+
+    /// Marks which of the first so many bars begin at this second of their day or later.
+    pub fn mark_late(&mut self, second: u32, bars: usize) {
+        self.late = Mask::default();
+        for (bar, at) in self.second[..bars].iter().enumerate() {
+            self.late[bar / 64] |= u64::from(*at >= second) << (bar % 64);
         }
     }
 }

@@ -4,8 +4,10 @@ use super::compare::Comparison;
 use super::finalize::finalize;
 use super::recorder::Recorder;
 use super::{Scratch, Verdict, open_dataset, read_json, read_rows};
-use crate::container::{ContainerRules, Span};
-use crate::execution::{Commission, ExecutionRules, FillAt, PriceCost};
+use crate::container::{ContainerRules, RuleFeatures, Span};
+use crate::execution::{
+    Amount, Commission, Distance, EntryRules, ExecutionRules, ExitRules, FillAt, PriceCost, Unit,
+};
 use crate::market::{BarBlock, BarsFile, Calendar};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
@@ -29,7 +31,11 @@ const STRATEGIES: [(&str, &str, &[&str]); 6] = [
 ];
 
 /// Rules of a container that keeps no trace of its own.
-pub(super) fn rules(portfolio: PortfolioRules, execution: ExecutionRules) -> ContainerRules {
+pub(super) fn rules(
+    portfolio: PortfolioRules,
+    execution: ExecutionRules,
+    exits: ExitRules,
+) -> ContainerRules {
     let trace = TraceRules {
         events: EventSet::NONE,
         policy: RetentionPolicy::TradeComplete,
@@ -42,6 +48,8 @@ pub(super) fn rules(portfolio: PortfolioRules, execution: ExecutionRules) -> Con
     ContainerRules {
         portfolio,
         execution,
+        exits,
+        features: RuleFeatures::default(),
         risk: RiskRules::NONE,
         trace,
         calendar: Calendar::utc(),
@@ -106,14 +114,24 @@ fn understand(path: &Path, case: &Value) -> Result<std::result::Result<Case, Str
         commission: Commission::Rate(number(path, case, "commission")?),
         price_cost: PriceCost::NONE,
         borrow: None,
-        stop_loss: case["sl_pct"].as_f64(),
-        take_profit: case["tp_pct"].as_f64(),
+        entry: EntryRules::MARKET,
+    };
+    let part = |key: &str| {
+        case[key].as_f64().map(|part| Distance {
+            amount: Amount::Value(part),
+            unit: Unit::Fraction,
+        })
+    };
+    let exits = ExitRules {
+        stop_loss: part("sl_pct"),
+        take_profit: part("tp_pct"),
+        ..ExitRules::NONE
     };
     let finalize = case["finalize"].as_bool().unwrap_or(false);
     Ok(Ok(Case {
         strategy,
         parameters,
-        rules: rules(portfolio, execution),
+        rules: rules(portfolio, execution, exits),
         finalize,
     }))
 }

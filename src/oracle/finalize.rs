@@ -7,7 +7,7 @@
 use super::case::Prices;
 use super::recorder::Recorder;
 use crate::container::ContainerRules;
-use crate::execution::{FillAt, StopHit, Stops};
+use crate::execution::{BothTouched, Distance, FillAt, Levels, Line, Seen};
 use crate::portfolio::{EntryTerms, RiskRules};
 use admf_formats::event::{ExitReason, PositionClose, Side, Stamp};
 
@@ -70,20 +70,32 @@ pub(super) fn finalize(
     };
     cash -= units * price + commission(units, price);
     let (open, close) = (prices.open[last], prices.close[last]);
-    let hit = Stops::set(&rules.execution, sign, close)
-        .and_then(|stops| stops.hit(sign, open, prices.high[last], prices.low[last]));
-    let Some((hit, level)) = hit else {
+    let level = |distance: Option<Distance>, away: f64| {
+        let line = distance.map(|distance| distance.line(away, &[0.0; 8], |_| f64::NAN));
+        line.unwrap_or(Line::never(away)).at(close)
+    };
+    let levels = Levels {
+        stop: level(rules.exits.stop_loss, -sign),
+        target: level(rules.exits.take_profit, sign),
+        trail: Line::never(-sign),
+        best: price,
+    };
+    let seen = Seen {
+        start: open,
+        high: prices.high[last],
+        low: prices.low[last],
+    };
+    let hit = levels.hit(sign > 0.0, BothTouched::StopFirst, seen);
+    let Some(hit) = hit else {
         equity[last] = cash + units * close;
         return;
     };
     let exit = Exit {
         bar: last,
-        price: level,
-        reason: match hit {
-            StopHit::Loss => ExitReason::StopLoss,
-            StopHit::Profit => ExitReason::TakeProfit,
-        },
+        price: hit.price,
+        reason: hit.reason,
     };
+    let level = hit.price;
     let commissions = commission(units, price) + commission(units, level);
     equity[last] = cash + units * level - commission(units, level);
     let entry = Stamp {

@@ -6,7 +6,7 @@ use super::recorder::Nothing;
 use super::{Scratch, Verdict, open_dataset, read_json, read_rows};
 use crate::Result;
 use crate::container::Span;
-use crate::execution::{Commission, ExecutionRules, FillAt, PriceCost};
+use crate::execution::{Commission, EntryRules, ExecutionRules, ExitRules, FillAt, PriceCost};
 use crate::portfolio::{Direction, PortfolioRules, Sizing};
 use crate::strategy;
 use crate::topology::{Job, ParameterSet, Worker};
@@ -44,10 +44,9 @@ pub(super) fn run(folder: &Path, data: &Path) -> Result<Verdict> {
         commission: Commission::Rate(json["commission"].as_f64().unwrap_or(f64::NAN)),
         price_cost: PriceCost::NONE,
         borrow: None,
-        stop_loss: None,
-        take_profit: None,
+        entry: EntryRules::MARKET,
     };
-    let rules = rules(portfolio, execution);
+    let rules = rules(portfolio, execution, ExitRules::NONE);
     let strategy = strategy::by_name("sma_crossover").expect("a built-in strategy");
     let stop = AtomicBool::new(false);
     let span = Span {

@@ -1,12 +1,13 @@
 //! Bytes of feature columns that no tile of a phase exceeds.
 
 use super::layout::Layout;
+use crate::container::ContainerRules;
 use crate::features::{Feature, FeatureColumns};
 use crate::strategy::{FEATURES_MAX, Strategy};
 use crate::sweep::Space;
 use crate::{Result, topology};
 
-/// Bytes of the columns of the worst tile of this layout, whose entries are sized by `measure`.
+/// Bytes of the columns of the worst tile of this layout.
 ///
 /// No tile is enumerated. A feature's memory grows with its parameters, so it is bounded by that at
 /// the corners of the space. Distinct features are counted for each place among a set's features
@@ -16,15 +17,15 @@ use crate::{Result, topology};
 /// Errors: at a corner the strategy asks for too many features, or for one that cannot be.
 pub(super) fn feature_bytes(
     strategy: &dyn Strategy,
+    rules: &ContainerRules,
     space: &Space,
     layout: &Layout<'_>,
-    measure: Option<Feature>,
 ) -> Result<usize> {
     let corners = space.corners();
     // The largest feature of each place.
     let mut largest: Vec<Feature> = Vec::new();
     for values in &corners {
-        let features = topology::checked_features(strategy, values)?;
+        let features = topology::checked_features(strategy, &rules.features, values)?;
         for (place, feature) in features.into_iter().enumerate() {
             let bytes = |feature: &Feature| FeatureColumns::bytes(std::slice::from_ref(feature));
             match largest.get_mut(place) {
@@ -39,7 +40,8 @@ pub(super) fn feature_bytes(
         Some(grid) if !space.is_sampled() => {
             let mut places: Vec<Vec<Feature>> = vec![Vec::new(); largest.len()];
             for raw in grid.raw_sets(grid.tile(0)) {
-                let features = strategy.features(&space.raw_values(raw));
+                let values = space.raw_values(raw);
+                let features = topology::set_features(strategy, &rules.features, &values);
                 for (known, feature) in places.iter_mut().zip(features) {
                     if !known.contains(&feature) {
                         known.push(feature);
@@ -54,7 +56,7 @@ pub(super) fn feature_bytes(
         .into_iter()
         .zip(counts)
         .flat_map(|(feature, count)| std::iter::repeat_n(feature, count))
-        .chain(measure)
+        .chain(rules.measure())
         .collect();
     Ok(FeatureColumns::bytes(&worst) + sets * size_of::<[u16; FEATURES_MAX]>())
 }
@@ -66,19 +68,31 @@ mod tests {
     use crate::strategy::by_name;
     use crate::sweep::{Constraint, Dimension, Method, Range, Sampler};
 
+    /// Rules with a measure, a feature of their own and one that is swept.
+    fn rules() -> ContainerRules {
+        let text = "workflow: parameter_sweep
+data: {path: d.csv}
+strategy: {name: sma_crossover, parameters: {fast: 5, slow: 10}}
+portfolio: {sizing: {volatility: {annual: 0.2, period: 90}}}
+exits: {stop_loss: {atr: 2, period: 14}, take_profit: {atr: 3, period: fast}}
+";
+        let workflow = crate::workflow::parse(text, std::path::Path::new("w.yaml"));
+        let workflow = workflow.expect("a valid workflow");
+        workflow.phases[0].container.clone()
+    }
+
     /// No tile of the space needs more than the bound, for any size of tiles.
     fn check(space: &Space) {
-        let measure = Some(Feature::Volatility(90));
+        let rules = rules();
         let strategy = by_name("sma_crossover").expect("built in");
         let sets = Sets::Space { space, symbols: 1 };
         for cap in [1, 16, 100, 512] {
             let layout = Layout::new(&sets, cap);
-            let bound =
-                feature_bytes(strategy, space, &layout, measure).expect("possible features");
+            let bound = feature_bytes(strategy, &rules, space, &layout).expect("possible features");
             let mut tile_sets = Vec::new();
             for tile in 0..layout.tiles() {
                 layout.tile(tile, |_| true, &mut tile_sets);
-                let bytes = topology::feature_bytes(strategy, &tile_sets, measure)
+                let bytes = topology::feature_bytes(strategy, &rules, &tile_sets)
                     .expect("possible features");
                 assert!(bytes <= bound, "tile {tile} of {cap}: {bytes} of {bound}");
             }

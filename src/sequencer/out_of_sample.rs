@@ -53,7 +53,7 @@ pub(super) fn bytes(settings: &RunSettings<'_>, phases: &[Phase]) -> u64 {
     };
     // Features that cannot be are refused when the phase is planned.
     let features = |phase: &Phase| {
-        feature_bytes(settings.strategy, &[set], phase.container.measure()).unwrap_or(0) as u64
+        feature_bytes(settings.strategy, &phase.container, &[set]).unwrap_or(0) as u64
     };
     let features = phases.iter().map(features).max().unwrap_or(0);
     Curve::<Deaf>::bytes() + features + BUFFER_BYTES as u64
@@ -112,7 +112,7 @@ pub(super) fn write(drive: &Drive<'_>, roles: Roles, root: &Path, is_gated: bool
         out_of_sample,
         buy_and_hold,
         efficiency: efficiency(&windows, objective.sense == Sense::Minimize),
-        stability: stability(&windows, drive.settings.strategy.parameters()),
+        stability: stability(&windows, &drive.settings.space.names().collect::<Vec<_>>()),
         window_results: windows,
     };
     write_atomic(

@@ -262,8 +262,8 @@ impl PhaseRun<'_> {
         let worker = |tile: u64| -> Result<Vec<Part>> {
             let layout = Layout::new(&self.sets, tile);
             let sets_max = layout.sets_max();
-            let measure = phase.container.measure();
-            let features = feature_bytes(settings.strategy, settings.space, &layout, measure)?;
+            let rules = &phase.container;
+            let features = feature_bytes(settings.strategy, rules, settings.space, &layout)?;
             let tracer = size_of::<Tracer>() as u64 + traces.tracer_bytes();
             let own = sets_max * (2 * size_of::<ParameterSet>() as u64 + tracer);
             Ok(vec![
@@ -326,12 +326,7 @@ impl PhaseRun<'_> {
             workflow: settings.workflow.to_owned(),
             phase: phase.name.clone(),
             strategy: settings.strategy.name().to_owned(),
-            parameter_names: settings
-                .strategy
-                .parameters()
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
+            parameter_names: settings.space.names().map(str::to_owned).collect(),
             objective: phase.objective.to_string(),
             symbols: symbols.collect(),
             containers: self.sets.len(),

@@ -25,6 +25,8 @@ pub struct Story<'a> {
     pub job: Job<'a>,
     /// The container's set.
     pub set: ParameterSet,
+    /// Names of its parameters, in order of their places.
+    pub parameters: Vec<String>,
     /// Number of the trade.
     pub trade: u32,
     /// Why the container was run again; none where the archive had the whole trade.
@@ -58,8 +60,7 @@ impl Story<'_> {
         let begins = told.open.map(|(stamp, _)| stamp.bar);
         let begins = begins.or(told.events.first().map(|(stamp, _)| stamp.bar));
         let ends = told.close.map(|(stamp, _)| stamp.bar);
-        let names = job.strategy.parameters().iter();
-        let parameters = names.map(|name| (*name).to_owned()).zip(self.set.values);
+        let parameters = self.parameters.iter().cloned().zip(self.set.values);
         let side = told
             .open
             .and_then(|(stamp, _)| Side::from_number(stamp.code));

@@ -142,6 +142,18 @@ impl Space {
         }
     }
 
+    /// Names of the parameters, in the order of their values.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let (dimensions, sampler) = match &self.points {
+            Points::Grid(dimensions) => (Some(dimensions), None),
+            Points::Samples(sampler) => (None, Some(sampler)),
+        };
+        let dimensions = dimensions.into_iter().flatten();
+        dimensions
+            .map(|dimension| dimension.name.as_str())
+            .chain(sampler.into_iter().flat_map(|sampler| sampler.names()))
+    }
+
     /// Whether the sets are samples.
     pub const fn is_sampled(&self) -> bool {
         matches!(self.points, Points::Samples(_))

@@ -1,5 +1,6 @@
 //! From the document to a workflow.
 
+use super::amounts::{Parameters, Reference, unknown};
 use super::document::{Document, Node};
 use super::objective::set_gates;
 use super::phases::phases;
@@ -11,6 +12,7 @@ use crate::market::{BarLabel, Calendar, ImportOptions};
 use crate::sequencer::{ResultsStorage, SymbolData, Window};
 use crate::strategy;
 use crate::sweep::{Constraint, Space};
+use admf_formats::units::PARAMETERS_MAX;
 use serde_json::json;
 
 const MEMORY_BUDGET_DEFAULT: u64 = 64 << 20;
@@ -45,20 +47,25 @@ pub(super) fn workflow(document: &Document) -> Result<Workflow> {
     )?;
     let calendar =
         Calendar::new(&data.import.timezone).expect("the zone was checked with the data");
-    let (strategy, space) =
-        strategy_space(&root.need("strategy", "{name: sma_crossover, parameters: {...}}")?)?;
+    let sequence::Resolved {
+        sequence,
+        outline,
+        settings: sequence_settings,
+    } = sequence::resolve(document, &root, &name_node)?;
+    let named = Parameters::unknown();
+    phases(document, &root, &outline, &calendar, &named)?;
+    let (strategy, space) = strategy_space(
+        &root.need("strategy", "{name: sma_crossover, parameters: {...}}")?,
+        &named.into_references(),
+    )?;
     if name == "single_backtest" && space.len() != 1 {
         return Err(root.need("strategy", "")?.error(format!(
             "single_backtest runs one parameter set, {} are given; give one value each, or use parameter_sweep",
             space.len()
         )));
     }
-    let sequence::Resolved {
-        sequence,
-        outline,
-        settings: sequence_settings,
-    } = sequence::resolve(document, &root, &name_node)?;
-    let (mut phases, phase_settings) = phases(document, &root, &outline, &calendar)?;
+    let parameters = Parameters::known(space.names().map(str::to_owned).collect());
+    let (mut phases, phase_settings) = phases(document, &root, &outline, &calendar, &parameters)?;
     if let Some(gates) = root.get("gates") {
         let has_paths = sequence.paths().is_some() && !sequence.has_windows();
         set_gates(&gates, &mut phases, has_paths)?;
@@ -180,7 +187,9 @@ fn data(document: &Document, node: &Node<'_>) -> Result<DataSettings> {
     })
 }
 
-fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
+/// The strategy and its parameter sets: its own parameters in their order, then those that rules
+/// name (`references`), by their names.
+fn strategy_space(node: &Node<'_>, references: &[Reference<'_>]) -> Result<(String, Space)> {
     node.map(&words::STRATEGY)?;
     let name_node = node.need("name", "sma_crossover")?;
     let names: Vec<&str> = strategy::all()
@@ -198,17 +207,53 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
         "parameters",
         "{fast: [5, 10], slow: {min: 20, max: 100, step: 20}}",
     )?;
-    parameters_node.map(strategy.parameters())?;
+    let own = strategy.parameters();
+    let mut names: Vec<&str> = own.to_vec();
+    let mut named: Vec<&str> = references
+        .iter()
+        .map(|reference| reference.name.as_str())
+        .filter(|name| !own.contains(name))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    names.append(&mut named);
+    parameters_node.map(&names)?;
+    if names.len() > PARAMETERS_MAX {
+        return Err(parameters_node.error(format!(
+            "{} parameters were found, those that `exits` and `execution` name counted; \
+             {PARAMETERS_MAX} at most were expected",
+            names.len()
+        )));
+    }
     let sampling = space::sampling(node)?;
     let mut ranges = Vec::new();
-    for parameter in strategy.parameters() {
-        let node = parameters_node.get(parameter).ok_or_else(|| {
-            parameters_node.error(format!(
-                "{name} needs `{parameter}`; its parameters are {}",
-                usual_parameters(strategy)
-            ))
-        })?;
-        let check = |value: f64| strategy.check(parameter, value);
+    for parameter in &names {
+        let missing = || {
+            let reference = references.iter().find(|one| one.name == *parameter);
+            match reference.filter(|_| !own.contains(parameter)) {
+                Some(reference) => {
+                    let given = parameters_node.value().as_object();
+                    let given = given.map(|given| given.keys().cloned().collect::<Vec<_>>());
+                    reference
+                        .node
+                        .error(unknown(parameter, &given.unwrap_or_default()))
+                }
+                None => parameters_node.error(format!(
+                    "{name} needs `{parameter}`; its parameters are {}",
+                    usual_parameters(strategy)
+                )),
+            }
+        };
+        let node = parameters_node.get(parameter).ok_or_else(missing)?;
+        let check = |value: f64| {
+            if own.contains(parameter) {
+                strategy.check(parameter, value)?;
+            }
+            references
+                .iter()
+                .filter(|reference| reference.name == *parameter)
+                .try_for_each(|reference| reference.kind.check(value))
+        };
         let range = space::range(&node, sampling.is_some(), check)?;
         ranges.push(((*parameter).to_owned(), range));
     }
@@ -217,8 +262,7 @@ fn strategy_space(node: &Node<'_>) -> Result<(String, Space)> {
             .list()?
             .iter()
             .map(|item| {
-                Constraint::parse(item.text()?, strategy.parameters())
-                    .map_err(|message| item.error(message))
+                Constraint::parse(item.text()?, &names).map_err(|message| item.error(message))
             })
             .collect::<Result<_>>()?,
         None => Vec::new(),

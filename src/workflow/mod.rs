@@ -4,9 +4,11 @@
 //! `phase_overrides.<phase>`. Nothing is ignored: a key that is unknown, of the wrong type or of no
 //! use to the workflow is an error that names its line and what was expected.
 
+mod amounts;
 mod check;
 mod costs;
 mod document;
+mod exits;
 mod levels;
 mod monte_carlo;
 mod objective;

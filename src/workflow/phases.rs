@@ -1,15 +1,17 @@
 //! Phases of each workflow: defaults, overrides, and the settings that come of them.
 
+use super::amounts::Parameters;
 use super::costs;
 use super::document::{Document, Node};
+use super::exits;
 use super::levels;
 use super::objective::{objective, percentiles};
 use super::portfolio;
 use super::trace::{SAME, check_keep, refuse_two_windows, trace};
 use super::words::{self, suggestion};
 use crate::Result;
-use crate::container::ContainerRules;
-use crate::execution::{ExecutionRules, FillAt};
+use crate::container::{ContainerRules, RuleFeatures};
+use crate::execution::{Entry, ExecutionRules, FillAt};
 use crate::market::Calendar;
 use crate::portfolio::Sizing;
 use crate::sequencer::{
@@ -18,12 +20,16 @@ use crate::sequencer::{
 use serde_json::{Map, Value, json};
 
 /// Maps that are replaced whole, since their keys exclude each other.
-const REPLACED: [&str; 8] = [
+const REPLACED: [&str; 12] = [
     "sizing",
     "commission",
     "slippage",
     "spread",
     "borrow",
+    "entry",
+    "stop_loss",
+    "take_profit",
+    "trailing_stop",
     "objective",
     "sliding_window",
     "keep",
@@ -52,6 +58,17 @@ fn defaults() -> Value {
             "slippage": {"rate": 0.0},
             "spread": {"rate": 0.0},
             "borrow": {"annual_rate": 0.0},
+            "entry": "market",
+        },
+        "exits": {
+            "stop_loss": "none",
+            "take_profit": "none",
+            "trailing_stop": "none",
+            "anchor": "signal_close",
+            "both_touched": "stop_first",
+            "max_bars": "none",
+            "end_of_day": "none",
+            "reentry": "at_once",
         },
         "objective": "sharpe_ratio",
         "result_constraints": {},
@@ -81,11 +98,12 @@ pub(super) struct Outline {
 }
 
 /// The phases, and their effective settings by name.
-pub(super) fn phases(
-    document: &Document,
+pub(super) fn phases<'a>(
+    document: &'a Document,
     root: &Node<'_>,
     outline: &[Outline],
     calendar: &Calendar,
+    parameters: &Parameters<'a>,
 ) -> Result<(Vec<Phase>, Value)> {
     let names: Vec<&str> = outline
         .iter()
@@ -146,6 +164,7 @@ pub(super) fn phases(
             name,
             *window,
             calendar,
+            parameters,
         )?;
         phase.container_traces = container_traces(
             &Source {
@@ -252,9 +271,9 @@ pub(super) struct Source<'a> {
     keys: Vec<String>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     /// The setting, which has a default; errors point to the override where the file has one.
-    pub(super) fn get(&self, key: &str) -> Node<'_> {
+    pub(super) fn get(&self, key: &str) -> Node<'a> {
         let overridden = self
             .keys
             .iter()
@@ -270,13 +289,22 @@ impl Source<'_> {
     }
 }
 
-fn phase(source: &Source<'_>, name: &str, window: Window, calendar: &Calendar) -> Result<Phase> {
+fn phase<'a>(
+    source: &Source<'a>,
+    name: &str,
+    window: Window,
+    calendar: &Calendar,
+    parameters: &Parameters<'a>,
+) -> Result<Phase> {
+    let mut features = RuleFeatures::default();
     let storage = source.get("results_storage");
     let container_results = source.get("container_results");
     let warmup = source.get("warmup");
     let mut container = ContainerRules {
         portfolio: portfolio::portfolio(&source.get("portfolio"))?,
-        execution: execution(&source.get("execution"))?,
+        exits: exits::exits(&source.get("exits"), parameters, &mut features)?,
+        execution: execution(&source.get("execution"), parameters, &mut features)?,
+        features,
         risk: portfolio::risk(&source.get("risk"))?,
         trace: trace(source, u64::MAX)?,
         calendar: calendar.clone(),
@@ -317,17 +345,28 @@ fn phase(source: &Source<'_>, name: &str, window: Window, calendar: &Calendar) -
 /// Rules that need or exclude one another.
 fn check_together(source: &Source<'_>, rules: &ContainerRules) -> Result<()> {
     if let Sizing::RiskPerTrade { .. } = rules.portfolio.sizing
-        && rules.execution.stop_loss.is_none()
+        && rules.exits.stop_loss.is_none()
+        && rules.exits.trailing_stop.is_none()
     {
         return Err(source.get("portfolio").error(
             "sizing by risk_per_trade needs the distance to a stop loss, and none is set; \
              set one, or size by {atr: {percent: 1, multiple: 2, period: 14}}",
         ));
     }
+    if rules.portfolio.max_entries > 1 && rules.execution.entry.order != Entry::Market {
+        return Err(source.get("execution").error(
+            "pyramiding adds to a position at the market only; set `entry: market`, or \
+             `portfolio.pyramiding: {max_entries: 1}`",
+        ));
+    }
     Ok(())
 }
 
-fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
+fn execution<'a>(
+    node: &Node<'a>,
+    parameters: &Parameters<'a>,
+    features: &mut RuleFeatures,
+) -> Result<ExecutionRules> {
     node.map(&words::EXECUTION)?;
     let fill = node.need("fill", "next_open")?;
     Ok(ExecutionRules {
@@ -338,7 +377,6 @@ fn execution(node: &Node<'_>) -> Result<ExecutionRules> {
         commission: costs::commission(node)?,
         price_cost: costs::price_cost(node)?,
         borrow: costs::borrow(node)?,
-        stop_loss: None,
-        take_profit: None,
+        entry: exits::entry(&node.need("entry", "market")?, parameters, features)?,
     })
 }

@@ -471,3 +471,86 @@ fn a_cap_is_no_larger_than_what_open_trades_can_need() {
     let short = "portfolio: {direction: short_only}\nexecution: {borrow: {annual_rate: 0.03}}";
     assert_eq!(cap(short), 64 << 10);
 }
+
+#[test]
+fn a_number_of_exits_may_be_a_parameter_that_is_swept() {
+    let text = "workflow: parameter_sweep
+data: {path: d.csv}
+strategy:
+  name: sma_crossover
+  parameters: {fast: 5, slow: [10, 20], stop: [1, 2, 5], hold: 9}
+  constraints: [\"stop < fast\"]
+exits: {stop_loss: {percent: stop}, trailing_stop: {atr: stop, period: slow}, max_bars: hold}
+";
+    let workflow = read(text).expect("valid");
+    let names: Vec<&str> = workflow.space.names().collect();
+    assert_eq!(names, ["fast", "slow", "hold", "stop"]);
+    assert_eq!(workflow.space.len(), 4);
+    let rules = &workflow.phases[0].container;
+    let values = [5.0, 20.0, 9.0, 2.0, 0.0, 0.0, 0.0, 0.0];
+    let stop = rules.exits.stop_loss.expect("a stop").amount;
+    assert_eq!(stop.of(&values), 0.02);
+    assert_eq!(rules.exits.max_bars.expect("a number").of(&values), 9.0);
+    let features: Vec<_> = rules.features.of(&values).collect();
+    assert_eq!(features, [crate::features::Feature::Atr(20)]);
+    // A run reads its settings back.
+    let again = from_settings(&workflow.settings, Path::new("run.json")).expect("valid");
+    assert_eq!(again.phases, workflow.phases);
+    assert_eq!(again.space, workflow.space);
+}
+
+#[test]
+fn wrong_exits_and_entries_are_named() {
+    check(
+        "exits: {stop_los: {percent: 5}}",
+        &["w.yaml:4:", "did you mean `stop_loss`"],
+    );
+    check(
+        "exits: {stop_loss: 5}",
+        &["exits.stop_loss", "a map with keys percent, absolute, atr"],
+    );
+    check(
+        "exits: {stop_loss: {percent: 5, absolute: 1}}",
+        &["exactly one of percent, absolute, atr", "2 are given"],
+    );
+    check("exits: {stop_loss: {percent: 100}}", &["below 100"]);
+    check("exits: {take_profit: {percent: 0}}", &["above 0"]);
+    check("exits: {stop_loss: {atr: 2}}", &["`period` is missing"]);
+    check(
+        "exits: {stop_loss: {percent: 2, period: 3}}",
+        &["only an atr has a period"],
+    );
+    check(
+        "exits: {trailing_stop: {atr: 2, period: 1.5}}",
+        &["exits.trailing_stop.period", "a whole number"],
+    );
+    check("exits: {max_bars: 0}", &["exits.max_bars", "from 1"]);
+    check("exits: {anchor: close}", &["signal_close, fill"]);
+    check(
+        "exits: {stop_loss: {percent: slo}}",
+        &["exits.stop_loss.percent", "did you mean `slow`"],
+    );
+    check(
+        "phase_overrides: {sweep: {exits: {stop_loss: {percent: stop}}}}",
+        &["`stop` is no parameter", "strategy.parameters"],
+    );
+    // A window of the strategy that serves as a percentage is held to both.
+    let text = DATA.replace("[10, 20]", "[10, 200]");
+    let lines = "exits: {stop_loss: {percent: slow}}";
+    let error =
+        read(&format!("workflow: parameter_sweep\n{text}{lines}")).expect_err("200 percent");
+    assert!(error.to_string().contains("below 100"), "{error}");
+    check("execution: {entry: limt}", &["execution.entry", "market"]);
+    check(
+        "execution: {entry: {limit: {percent: 1}, stop: {percent: 1}}}",
+        &["exactly one of limit, stop, stop_limit"],
+    );
+    check(
+        "execution: {entry: {stop_limit: {stop: {percent: 1}}}}",
+        &["`limit` is missing"],
+    );
+    check(
+        "execution: {entry: {limit: {percent: 1}, time_in_force: {bars: 0}}}",
+        &["execution.entry.time_in_force.bars"],
+    );
+}

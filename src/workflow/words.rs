@@ -30,9 +30,10 @@ pub(super) const WORKFLOW_KEYS: [&str; 14] = [
 ];
 
 /// Keys that every phase has, and that `phase_overrides` may name.
-pub(super) const PHASE_KEYS: [&str; 18] = [
+pub(super) const PHASE_KEYS: [&str; 19] = [
     "portfolio",
     "execution",
+    "exits",
     "risk",
     "objective",
     "result_constraints",
@@ -89,7 +90,26 @@ pub(super) const RISK: [&str; 4] = [
     "max_drawdown",
     "max_daily_loss",
 ];
-pub(super) const EXECUTION: [&str; 5] = ["fill", "commission", "slippage", "spread", "borrow"];
+pub(super) const EXECUTION: [&str; 6] = [
+    "fill",
+    "commission",
+    "slippage",
+    "spread",
+    "borrow",
+    "entry",
+];
+/// Of an entry that is no market order; the first three exclude each other.
+pub(super) const ENTRY: [&str; 4] = ["limit", "stop", "stop_limit", "time_in_force"];
+pub(super) const EXITS: [&str; 8] = [
+    "stop_loss",
+    "take_profit",
+    "trailing_stop",
+    "anchor",
+    "both_touched",
+    "max_bars",
+    "end_of_day",
+    "reentry",
+];
 pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
 pub(super) const PER_SHARE: [&str; 4] = ["rate", "minimum", "maximum", "maximum_rate"];
 pub(super) const PRICE_COST: [&str; 2] = ["rate", "fixed"];

@@ -3,7 +3,9 @@
 use super::reference::Row;
 use super::{HOUR_NS, bars_file, engine, rules};
 use admf::container::ContainerRules;
-use admf::execution::{Borrow, Commission, ExecutionRules, FillAt, PriceCost};
+use admf::execution::{
+    Borrow, Commission, EntryRules, ExecutionRules, ExitRules, FillAt, PriceCost,
+};
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use admf_formats::event::{
     AnyPayload, ExitReason, OrderStatus, PositionClose, Reason, RiskRule, Stamp,
@@ -40,10 +42,9 @@ fn plain(sizing: Sizing) -> ContainerRules {
         commission: Commission::Rate(0.0),
         price_cost: PriceCost::NONE,
         borrow: None,
-        stop_loss: None,
-        take_profit: None,
+        entry: EntryRules::MARKET,
     };
-    rules(portfolio, execution, RiskRules::NONE)
+    rules(portfolio, execution, ExitRules::NONE, RiskRules::NONE)
 }
 
 /// The events of the container over these bars, one every day's noon.

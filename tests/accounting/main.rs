@@ -4,8 +4,12 @@
 mod examples;
 mod reference;
 
-use admf::container::{BlockView, Container, ContainerRules, Sink, Span};
-use admf::execution::{Borrow, Commission, ExecutionRules, FillAt, PerShare, PriceCost};
+use admf::container::{BlockView, Container, ContainerRules, RuleFeatures, Sink, Span};
+use admf::execution::{
+    Amount, Borrow, Commission, Distance, EntryRules, ExecutionRules, ExitRules, FillAt, PerShare,
+    PriceCost, Unit,
+};
+use admf::features::FeatureColumns;
 use admf::market::{Bar, BarBlock, BarsFile, BarsWriter, Calendar, LocalTimes};
 use admf::metrics::{BlockFigures, Recomputation};
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
@@ -127,6 +131,7 @@ fn engine(
     let mut recorder = Recorder::default();
     let (mut block, mut figures) = (BarBlock::new(), BlockFigures::new());
     let mut times = LocalTimes::new();
+    let features = FeatureColumns::new(Vec::new());
     for (quantum, rows) in rows.chunks(QUANTUM_BARS).enumerate() {
         bars.read_quantum(quantum as u64, &mut block).expect("bars");
         let n = block.bars;
@@ -147,6 +152,7 @@ fn engine(
             bars: &block,
             figures: &figures,
             times: &times,
+            features: &features,
             measure: Some(&measure),
             year_root,
         };
@@ -156,10 +162,17 @@ fn engine(
     (recorder.0, record)
 }
 
-fn rules(portfolio: PortfolioRules, execution: ExecutionRules, risk: RiskRules) -> ContainerRules {
+fn rules(
+    portfolio: PortfolioRules,
+    execution: ExecutionRules,
+    exits: ExitRules,
+    risk: RiskRules,
+) -> ContainerRules {
     ContainerRules {
         portfolio,
         execution,
+        exits,
+        features: RuleFeatures::default(),
         risk,
         trace: TraceRules {
             events: EventSet::ALL,
@@ -190,6 +203,7 @@ fn check_against_reference(
         rows,
         rules.portfolio,
         rules.execution,
+        rules.exits,
         rules.risk,
         year_root,
     );
@@ -329,17 +343,26 @@ prop_compose! {
         rate in prop::option::of(0.0..0.005_f64),
         fixed in prop::option::of(0.0..0.2_f64),
         annual_rate in prop::option::of(0.0001..0.5_f64),
-        stop_loss in prop::option::of(0.005..0.1_f64),
     ) -> ExecutionRules {
         ExecutionRules {
             fill: if same_close { FillAt::SameClose } else { FillAt::NextOpen },
             commission,
             price_cost: PriceCost { rate: rate.unwrap_or(0.0), fixed: fixed.unwrap_or(0.0) },
             borrow: annual_rate.map(|annual_rate| Borrow { annual_rate, days_per_year: 360.0 }),
-            stop_loss,
-            take_profit: None,
+            entry: EntryRules::MARKET,
         }
     }
+}
+
+/// A stop loss, or none.
+fn any_exits() -> impl Strategy<Value = ExitRules> {
+    prop::option::of(0.005..0.1_f64).prop_map(|part| ExitRules {
+        stop_loss: part.map(|part| Distance {
+            amount: Amount::Value(part),
+            unit: Unit::Fraction,
+        }),
+        ..ExitRules::NONE
+    })
 }
 
 fn any_sizing() -> impl Strategy<Value = Sizing> {
@@ -401,6 +424,7 @@ proptest! {
     fn any_workflow_trades_as_a_plain_loop_does_and_keeps_its_books(
         portfolio in any_portfolio(),
         execution in any_execution(),
+        exits in any_exits(),
         risk in any_risk(),
         seed in any::<u64>(),
         bars in 3..1200_usize,
@@ -408,7 +432,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (rows, times) = series(seed, bars);
         let file = bars_file(&rows, &times, &folder);
-        let rules = rules(portfolio, execution, risk);
+        let rules = rules(portfolio, execution, exits, risk);
         let year_root = 250.0_f64.sqrt();
         let (events, record) = engine(&rules, &rows, &file, year_root);
         // Where equity is exhausted a container ends with its block, a plain loop goes on.

@@ -3,7 +3,7 @@
 //! It shares no code with the engine. Amounts of money are turned into units by bisection of the
 //! cost; everything is looked up bar by bar.
 
-use admf::execution::{Commission, ExecutionRules, FillAt};
+use admf::execution::{Amount, Commission, ExecutionRules, ExitRules, FillAt};
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use admf_formats::event::ExitReason;
 
@@ -71,6 +71,7 @@ struct Run<'a> {
     rows: &'a [Row],
     portfolio: PortfolioRules,
     execution: ExecutionRules,
+    exits: ExitRules,
     risk: RiskRules,
     year_root: f64,
     cash: f64,
@@ -82,6 +83,7 @@ pub(crate) fn run(
     rows: &[Row],
     portfolio: PortfolioRules,
     execution: ExecutionRules,
+    exits: ExitRules,
     risk: RiskRules,
     year_root: f64,
 ) -> Account {
@@ -89,6 +91,7 @@ pub(crate) fn run(
         rows,
         portfolio,
         execution,
+        exits,
         risk,
         year_root,
         cash: portfolio.initial_capital,
@@ -261,10 +264,10 @@ impl Run<'_> {
         let signal = self.rows[order.bar];
         let stop = match &self.open {
             Some(open) => open.stop,
-            None => self
-                .execution
-                .stop_loss
-                .map_or(f64::NAN, |part| signal.close * (1.0 - order.entry * part)),
+            None => match self.exits.stop_loss.map(|stop| stop.amount) {
+                Some(Amount::Value(part)) => signal.close * (1.0 - order.entry * part),
+                _ => f64::NAN,
+            },
         };
         let Some(units) = self.size(order.entry, reference, stop, signal.measure) else {
             self.account.rejected += 1;

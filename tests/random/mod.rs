@@ -142,12 +142,14 @@ pub(crate) fn workflow(random: &mut Random) -> String {
         2 => format!("{{quantity: {}}}", random.within(1, 900)),
         _ => format!("{{cash: {}}}", random.within(1_000, 90_000)),
     };
+    let entry = entry(random);
     text += &format!(
         "portfolio: {{direction: {direction}, sizing: {sizing}, whole_units: {}, close_at_end: {}, \
          pyramiding: {{max_entries: {}}}}}\n",
         random.once_in(2),
         random.once_in(2),
-        if random.once_in(2) {
+        // What adds to a position does so at the market.
+        if random.once_in(2) || entry != "market" {
             1
         } else {
             random.within(2, 5)
@@ -162,7 +164,7 @@ pub(crate) fn workflow(random: &mut Random) -> String {
     };
     text += &format!(
         "execution: {{fill: {}, commission: {commission}, slippage: {{rate: {}}}, \
-         spread: {{fixed: {}}}, borrow: {{annual_rate: {}}}}}\n",
+         spread: {{fixed: {}}}, borrow: {{annual_rate: {}}}, entry: {entry}}}\n",
         random.one_of(&["next_open", "same_close"]),
         if random.once_in(2) {
             0.0
@@ -192,8 +194,68 @@ pub(crate) fn workflow(random: &mut Random) -> String {
             limit(random, 0.1)
         );
     }
+    text += &exits(random);
     text += &format!("warmup: {}\n", random.one_of(&["history", "none"]));
     text
+}
+
+/// A distance of a few bars' moves.
+fn distance(random: &mut Random) -> String {
+    match random.within(0, 3) {
+        0 => format!("{{percent: {}}}", 0.2 + 4.0 * random.share()),
+        1 => format!("{{absolute: {}}}", random.within(1, 60) as f64 / 16.0),
+        // One period: strategies leave room for one feature more.
+        _ => format!("{{atr: {}, period: 5}}", 0.3 + 2.0 * random.share()),
+    }
+}
+
+/// How positions are entered: at the market in every second case.
+fn entry(random: &mut Random) -> String {
+    let order = match random.within(0, 6) {
+        0 => format!("limit: {}", distance(random)),
+        1 => format!("stop: {}", distance(random)),
+        2 => {
+            let (stop, limit) = (distance(random), distance(random));
+            format!("stop_limit: {{stop: {stop}, limit: {limit}}}")
+        }
+        _ => return "market".to_owned(),
+    };
+    let bars = random.within(1, 9);
+    let force = match random.within(0, 3) {
+        0 => "gtc".to_owned(),
+        1 => "day".to_owned(),
+        _ => format!("{{bars: {bars}}}"),
+    };
+    format!("{{{order}, time_in_force: {force}}}")
+}
+
+/// Exits beside the strategy's own, each in every third case.
+fn exits(random: &mut Random) -> String {
+    let mut keys = Vec::new();
+    for level in ["stop_loss", "take_profit", "trailing_stop"] {
+        if random.once_in(3) {
+            keys.push(format!("{level}: {}", distance(random)));
+        }
+    }
+    if random.once_in(3) {
+        keys.push(format!("max_bars: {}", random.within(1, 30)));
+    }
+    if random.once_in(3) {
+        keys.push(format!("end_of_day: \"{}:30\"", random.within(10, 24)));
+    }
+    keys.push(format!(
+        "anchor: {}",
+        random.one_of(&["signal_close", "fill"])
+    ));
+    keys.push(format!(
+        "both_touched: {}",
+        random.one_of(&["stop_first", "target_first"])
+    ));
+    keys.push(format!(
+        "reentry: {}",
+        random.one_of(&["at_once", "after_reset"])
+    ));
+    format!("exits: {{{}}}\n", keys.join(", "))
 }
 
 /// A workflow that was drawn, with the bars it runs on.

@@ -30,6 +30,7 @@ REASON = {
     0: "none", 1: "insufficient_cash", 2: "zero_quantity", 3: "window_end",
     4: "equity_exhausted", 5: "panic", 6: "time_in_force", 7: "risk_limit",
     8: "superseded", 9: "size_unknown",
+    10: "level_unknown",
 }
 EXIT_REASON = {
     1: "signal", 2: "stop_loss", 3: "take_profit", 4: "trailing_stop", 5: "time_stop",
