@@ -7,6 +7,7 @@ use admf::market::Bar;
 use admf_formats::event::{
     AnyPayload, EventKind, ExitReason, Fill, OrderStatus, PositionClose, Side, Stamp,
 };
+use admf_formats::vocabulary::{code_of, detail_of};
 use random::{Case, Event, Random, bars, seeds, write};
 use std::collections::BTreeMap;
 
@@ -96,17 +97,22 @@ fn money_is_conserved(events: &[Event], bars: &[Bar], first: u64, capital: f64) 
 }
 
 /// Kinds that an event may be caused by.
-fn causes(kind: EventKind, stamp: &Stamp) -> &'static [EventKind] {
+fn causes(stamp: &Stamp, payload: &AnyPayload) -> &'static [EventKind] {
     use EventKind as K;
-    match kind {
+    let risk = ExitReason::Risk as u32;
+    match payload.kind() {
         K::Features => &[K::Bar],
         K::Signal => &[K::Features],
         K::OrderRequest => &[K::Signal, K::RiskBreach],
-        // What becomes of an order is caused by it; an exit order by the position it closes, or by
-        // the limit that closes it.
-        K::Order if stamp.code == OrderStatus::Accepted as u8 => {
-            &[K::OrderRequest, K::PositionOpen, K::RiskBreach]
+        K::Order if matches!(payload, AnyPayload::Order(order) if order.exit_reason == risk) => {
+            &[K::RiskBreach, K::Order]
         }
+        // What becomes of an order is caused by it; an exit order by the position it closes.
+        K::Order if stamp.code == OrderStatus::Accepted as u8 => {
+            &[K::OrderRequest, K::PositionOpen]
+        }
+        // A waiting order makes way for a later signal.
+        K::Order if stamp.code == OrderStatus::Cancelled as u8 => &[K::Order, K::Signal],
         K::Order => &[K::Order, K::OrderRequest],
         K::Fill => &[K::Order],
         K::PositionOpen | K::PositionUpdate | K::PositionClose => &[K::Fill],
@@ -122,10 +128,12 @@ fn causes_are_told(events: &[Event]) {
         .map(|event| (event.0.sequence, *event))
         .collect();
     let mut ends: BTreeMap<u64, u32> = BTreeMap::new();
+    // The latest order of each trade that waits, or did.
+    let mut waiting: BTreeMap<u32, Stamp> = BTreeMap::new();
     for (place, (stamp, payload)) in events.iter().enumerate() {
         let kind = payload.kind();
         assert_eq!(stamp.sequence, place as u64 + 1, "sequences count events");
-        let allowed = causes(kind, stamp);
+        let allowed = causes(stamp, payload);
         if allowed.is_empty() {
             continue;
         }
@@ -150,6 +158,9 @@ fn causes_are_told(events: &[Event]) {
             // It goes on as the same order.
         } else if matches!(kind, EventKind::Order | EventKind::Fill) {
             let mut order = *why;
+            if by.kind() == EventKind::Signal {
+                order = waiting[&stamp.trade];
+            }
             while order.code == OrderStatus::Triggered as u8 {
                 order = known[&cause(&order)].0;
             }
@@ -157,6 +168,9 @@ fn causes_are_told(events: &[Event]) {
             if let Some(ends) = ends.get_mut(&order.sequence) {
                 *ends += 1;
             }
+        }
+        if is_accepted || is_triggered {
+            waiting.insert(stamp.trade, *stamp);
         }
     }
     for (order, ends) in ends {
@@ -256,15 +270,19 @@ fn check(stamp: &Stamp, close: &PositionClose, trade: &Trade) {
 struct Seen(BTreeMap<String, u64>);
 
 impl Seen {
+    fn has(&self, what: &str) -> bool {
+        self.0.keys().any(|seen| seen.starts_with(what))
+    }
+
     fn take(&mut self, events: &[Event]) {
         for (stamp, payload) in events {
             let kind = payload.kind();
-            let what = match (kind, admf_formats::vocabulary::code_of(kind)) {
-                (EventKind::PositionClose | EventKind::Order, Some((_, names))) => {
-                    format!("{} {}", kind.name(), names.name(stamp.code).unwrap_or("?"))
+            let mut what = kind.name().to_owned();
+            for (names, number) in [(code_of(kind), stamp.code), (detail_of(kind), stamp.detail)] {
+                if let Some((_, names)) = names {
+                    what += &format!(" {}", names.name(number).unwrap_or("none"));
                 }
-                _ => kind.name().to_owned(),
-            };
+            }
             *self.0.entry(what).or_default() += 1;
         }
     }
@@ -297,13 +315,102 @@ fn money_and_causes_are_conserved_whatever_the_workflow() {
     for what in [
         "POSITION_CLOSE signal",
         "POSITION_CLOSE close_at_end",
-        "ORDER rejected",
-        "ORDER expired",
         "POSITION_CLOSE risk",
-        "POSITION_UPDATE",
+        "POSITION_CLOSE stop_loss",
+        "POSITION_CLOSE take_profit",
+        "POSITION_CLOSE trailing_stop",
+        "POSITION_CLOSE time_stop",
+        "POSITION_CLOSE end_of_day",
+        "ORDER cancelled superseded",
+        "ORDER expired time_in_force",
+        "ORDER triggered",
+        "ORDER rejected level_unknown",
+        "POSITION_UPDATE long none",
+        "POSITION_UPDATE short none",
         "ACCRUAL",
-        "RISK_BREACH",
+        "ORDER rejected insufficient_cash",
+        "ORDER rejected size_unknown",
+        "ORDER rejected risk_limit",
+        "ORDER expired window_end",
+        "RISK_BREACH position",
+        "RISK_BREACH exposure",
+        "RISK_BREACH drawdown",
+        "RISK_BREACH daily_loss",
+        "RISK_BREACH cash",
     ] {
-        assert!(seen.0.contains_key(what), "{what} never happened");
+        assert!(seen.has(what), "{what} never happened");
+    }
+}
+
+/// Changes the first event that it wants to change; whether there was one.
+fn tamper(events: &mut [Event], change: &dyn Fn(&mut Stamp, &mut AnyPayload) -> bool) -> bool {
+    events
+        .iter_mut()
+        .skip(60)
+        .any(|(stamp, payload)| change(stamp, payload))
+}
+
+#[test]
+fn accounts_that_lie_are_found_out() {
+    type Change = &'static dyn Fn(&mut Stamp, &mut AnyPayload) -> bool;
+    let lies: [(&str, Change); 6] = [
+        ("a price", &|_, payload| match payload {
+            AnyPayload::Fill(fill) => {
+                fill.price *= 1.0001;
+                true
+            }
+            _ => false,
+        }),
+        ("cash", &|_, payload| match payload {
+            AnyPayload::PortfolioUpdate(update) => {
+                update.cash += 0.01;
+                true
+            }
+            _ => false,
+        }),
+        ("profit", &|_, payload| match payload {
+            AnyPayload::PositionClose(close) => {
+                close.pnl += 0.01;
+                true
+            }
+            _ => false,
+        }),
+        ("slippage", &|_, payload| match payload {
+            AnyPayload::PositionClose(close) => {
+                close.slippage += 0.01;
+                true
+            }
+            _ => false,
+        }),
+        ("a cause", &|stamp, payload| {
+            let is_fill = payload.kind() == EventKind::Fill;
+            stamp.cause_back += u32::from(is_fill);
+            is_fill
+        }),
+        ("the trade of an order", &|stamp, payload| {
+            let is_order = payload.kind() == EventKind::Order;
+            stamp.trade += u32::from(is_order);
+            is_order
+        }),
+    ];
+    let text = "workflow: single_backtest\ndata: {path: none.bars}\n\
+                strategy: {name: sma_crossover, parameters: {fast: 2, slow: 5}}\n\
+                execution: {commission: {rate: 0.001}, slippage: {rate: 0.001}}\n";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut random = Random::new(1);
+    let case = Case::of(text.to_owned(), &mut random);
+    let own = bars(&mut random, 1100);
+    let (events, _) = case.run(&write(&own, &folder.path().join("x.bars")));
+    let check = |events: &[Event]| {
+        money_is_conserved(events, &own, case.first, 100_000.0);
+        causes_are_told(events);
+        assert!(trades_are_their_fills(events) > 10);
+    };
+    check(&events);
+    for (what, lie) in lies {
+        let mut events = events.clone();
+        assert!(tamper(&mut events, lie), "{what}");
+        let checked = std::panic::catch_unwind(|| check(&events));
+        assert!(checked.is_err(), "nobody saw that {what} was changed");
     }
 }

@@ -1,14 +1,19 @@
 //! `admf explain`: a trade's story is that trade, from the archive or from a replay, in every kind
 //! of run.
 
+mod random;
+
 use admf::segment::ArchiveReader;
+use admf::story::{Gatherer, Story, sentence};
 use admf_formats::archive::ChunkKind;
-use admf_formats::event::AnyPayload;
+use admf_formats::event::{AnyPayload, ExitReason};
 use admf_formats::report::event_payload;
+use random::{Case, Random};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::AtomicBool;
 
 fn admf(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_admf"))
@@ -58,20 +63,24 @@ fn story(results: &Path, arguments: &str) -> Value {
     let errors = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(0), "{arguments}: {errors}");
     let story: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    check_schema(&story);
+    story
+}
+
+fn check_schema(story: &Value) {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("formats/schema/story.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(schema).expect("a schema"))
         .expect("a schema is JSON");
     jsonschema::draft202012::meta::validate(&schema).expect("a schema");
     let validator = jsonschema::draft202012::new(&schema).expect("a schema");
     let errors: Vec<String> = validator
-        .iter_errors(&story)
+        .iter_errors(story)
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
-    assert!(errors.is_empty(), "{arguments}: {errors:?}");
+    assert!(errors.is_empty(), "{errors:?}");
     let mut extended = story.clone();
     extended["not_in_the_schema"] = Value::Null;
     assert!(!validator.is_valid(&extended));
-    story
 }
 
 /// Every closed trade of a container in the archive, by number: what `admf-tools trades` prints.
@@ -392,4 +401,109 @@ fn results_that_were_moved_with_their_bars_are_explained_from_anywhere() {
         story(&moved.join("sweep"), "--container 2 --trade 1"),
         before
     );
+}
+
+/// What the exit's ORDER says of the level that was reached is what the story said at the entry.
+fn check_levels(story: &Value, seen: &mut BTreeMap<String, u32>) {
+    let orders = story["events"].as_array().into_iter().flatten();
+    for order in orders.filter(|event| event["event_type"] == "ORDER") {
+        let payload = &order["payload"];
+        let exit = payload["exit_reason"].as_u64().unwrap_or_default();
+        let (name, level) = match u8::try_from(exit).ok().and_then(ExitReason::from_number) {
+            Some(ExitReason::StopLoss) => ("stop_loss", &payload["stop_price"]),
+            Some(ExitReason::TakeProfit) => ("take_profit", &payload["limit_price"]),
+            Some(ExitReason::TrailingStop) => ("trailing_stop", &payload["stop_price"]),
+            _ => continue,
+        };
+        *seen.entry(name.to_owned()).or_default() += 1;
+        let at_entry = &story["levels"][name];
+        if name == "trailing_stop" {
+            let (now, then) = (level.as_f64(), at_entry.as_f64());
+            let is_nearer = if story["side"] == "long" {
+                now >= then
+            } else {
+                now <= then
+            };
+            assert!(is_nearer, "{now:?} after {then:?}");
+        } else {
+            assert_eq!(level, at_entry, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_story_of_any_trade_is_the_one_that_its_events_tell() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (mut seen, mut told) = (BTreeMap::new(), 0);
+    for seed in random::seeds(120) {
+        let mut random = Random::new(5000 + seed);
+        let case = Case::new(&mut random);
+        let path = folder.path().join(format!("{seed}.bars"));
+        let file = random::write(&random::bars(&mut random, 900), &path);
+        let (events, listened) = case.run(&file);
+        let last = events
+            .iter()
+            .map(|(stamp, _)| stamp.trade)
+            .max()
+            .unwrap_or(0);
+        // The first trades, the last ones, and some between.
+        for trade in (1..=last).filter(|trade| *trade < 4 || *trade > last - 2 || *trade % 9 == 0) {
+            let stop = AtomicBool::new(false);
+            let (job, set) = case.job(&file, &stop);
+            let mut gatherer = Gatherer::new(trade);
+            for (stamp, payload) in &events {
+                gatherer.event(stamp, payload);
+            }
+            let gathered = gatherer.finish(Some(events.len() as u64));
+            let own = events
+                .iter()
+                .filter(|(stamp, _)| stamp.trade == trade)
+                .count();
+            if own == 0 {
+                continue;
+            }
+            assert!(
+                gathered.is_whole,
+                "seed {seed}, trade {trade}\n{}",
+                case.text
+            );
+            assert!(gathered.events.len() + gathered.left_out as usize >= own);
+            let story = Story {
+                container: "portfolio_001".to_owned(),
+                phase: "backtest".to_owned(),
+                window: None,
+                symbol: "X".to_owned(),
+                parameters: case.workflow.space.names().map(str::to_owned).collect(),
+                job,
+                set,
+                trade,
+                replayed_because: None,
+                failure: listened.failure.clone(),
+                last_bar: Some(file.bars() - 1),
+                told: gathered,
+            };
+            let report = story.report().expect("sound bars");
+            let value = serde_json::to_value(&report).expect("JSON");
+            if told % 50 == 0 {
+                check_schema(&value);
+            }
+            told += 1;
+            check_levels(&value, &mut seen);
+            for (stamp, payload) in &story.told.events {
+                assert!(!sentence(stamp, payload).contains("NaN"), "{payload:?}");
+            }
+            // What a strategy said on the bar of a signal is why there was one.
+            for signal in &report.signals {
+                assert!(!signal.conditions.is_empty(), "seed {seed}\n{}", case.text);
+            }
+            let pnl = report.figures.pnl;
+            if let (Some((_, close)), Some(pnl)) = (story.told.close, pnl) {
+                assert_eq!(pnl.to_bits(), close.pnl.to_bits());
+                let moved = 1e-9 * (story.told.entry_value.abs() + 1.0) * f64::from(close.fills);
+                assert!((story.told.cash_flow - pnl).abs() <= moved, "{pnl}");
+            }
+        }
+        std::fs::remove_file(&path).expect("it is there");
+    }
+    assert!(told > 600 && seen.len() == 3, "{told} stories, {seen:?}");
 }

@@ -3,11 +3,12 @@
 
 mod random;
 
-use admf::metrics::Recomputation;
+use admf::metrics::{EquityPath, Recomputation};
 use admf::results::PhaseDir;
 use admf::segment::ArchiveReader;
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
 use admf_formats::archive::{ChunkKind, file_name};
+use admf_formats::event::AnyPayload;
 use admf_formats::report::Metrics;
 use admf_formats::result::ResultRecord;
 use random::{Case, Random, bars, seeds, write};
@@ -58,6 +59,37 @@ fn every_metric_follows_from_the_events_bit_for_bit() {
         std::fs::remove_file(&path).expect("it is there");
     }
     assert!(trades > 3_000, "{trades} trades are no test");
+}
+
+#[test]
+fn the_last_bit_of_one_event_shows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = "workflow: single_backtest\ndata: {path: none.bars}\n\
+                strategy: {name: sma_crossover, parameters: {fast: 2, slow: 5}}\n\
+                portfolio: {sizing: {percent_of_equity: 50}}\n";
+    let mut random = Random::new(1);
+    let case = Case::of(text.to_owned(), &mut random);
+    let file = write(&bars(&mut random, 1300), &folder.path().join("x.bars"));
+    let (mut events, listened) = case.run(&file);
+    for (stamp, payload) in &mut events {
+        if let AnyPayload::PortfolioUpdate(update) = payload
+            && stamp.bar > 1000
+        {
+            update.cash = update.cash.next_up();
+            break;
+        }
+    }
+    let mut folds = Recomputation::new(&file, EquityPath::PerBar, 1e5, case.first, file.bars())
+        .expect("sound bars");
+    for (stamp, payload) in &events {
+        folds.event(stamp, payload).expect("sound bars");
+    }
+    let mut recomputed = listened.record;
+    folds
+        .finish()
+        .expect("sound bars")
+        .put_into(&mut recomputed);
+    assert!(bits(&recomputed) != bits(&listened.record));
 }
 
 /// The container of a case as the first of a phase on disk.

@@ -5,7 +5,8 @@ use super::success;
 use crate::sequencer::{Piece, ResultsStorage};
 use crate::story::{EVENTS_MAX, Kept, Story, kept, number, replayed, sentence};
 use crate::{Error, Result};
-use admf_formats::report::{BarReport, SignalReport, StoryReport, to_json_bytes};
+use admf_formats::event::EventKind;
+use admf_formats::report::{BarReport, LevelsReport, SignalReport, StoryReport, to_json_bytes};
 use admf_formats::result::ResultRecord;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -173,6 +174,9 @@ fn print(story: &Story<'_>, report: &StoryReport) {
         let id = stamp.sequence;
         let signal = report.signals.iter().find(|one| one.event_id == id);
         signal.into_iter().for_each(seen);
+        if payload.kind() == EventKind::PositionOpen {
+            report.levels.iter().for_each(levels);
+        }
     }
     figures(report);
     bars("entry", &report.bars_at_entry, report);
@@ -213,15 +217,38 @@ fn seen(signal: &SignalReport) {
     for feature in &signal.features {
         let parameters: Vec<String> = feature.parameters.iter().map(f64::to_string).collect();
         println!(
-            "      {:<28} {}, the bar before {}",
+            "      {:<28} {}, the bar before {}{}",
             match parameters.len() {
                 0 => feature.name.clone(),
                 _ => format!("{}({})", feature.name, parameters.join(", ")),
             },
             value(feature.value),
-            value(feature.before)
+            value(feature.before),
+            match feature.used_by {
+                "strategy" => "",
+                "sizing" => " (sizing)",
+                _ => " (exits and orders)",
+            }
         );
     }
+}
+
+/// The exits that a position began with.
+fn levels(levels: &LevelsReport) {
+    let all = [
+        ("stop_loss", levels.stop_loss),
+        ("take_profit", levels.take_profit),
+        ("trailing_stop", levels.trailing_stop),
+    ];
+    let all = all.into_iter();
+    let set: Vec<String> = all
+        .filter_map(|(name, level)| level.map(|level| format!("{name} {}", number(level))))
+        .collect();
+    println!(
+        "      {}; measured from {}",
+        set.join(", "),
+        number(levels.anchor)
+    );
 }
 
 fn figures(report: &StoryReport) {

@@ -1,7 +1,7 @@
 //! The events of one trade, picked from those of its container.
 
 use admf_formats::event::{
-    AnyPayload, EventKind, PositionClose, PositionOpen, PositionUpdate, Stamp,
+    AnyPayload, EventKind, OrderStatus, PositionClose, PositionOpen, PositionUpdate, Stamp,
 };
 use std::collections::VecDeque;
 
@@ -29,6 +29,8 @@ pub struct Gatherer {
     unbroken_since: u64,
     /// Whether an event of the story, or one that lies between them, is missing.
     is_broken: bool,
+    /// Whether the order that would have opened it came to its end without a fill.
+    is_refused: bool,
     told: Told,
 }
 
@@ -79,6 +81,7 @@ impl Gatherer {
             previous: 0,
             unbroken_since: 1,
             is_broken: false,
+            is_refused: false,
             told: Told::default(),
         }
     }
@@ -145,6 +148,12 @@ impl Gatherer {
     fn fold(&mut self, stamp: &Stamp, payload: &AnyPayload) {
         let told = &mut self.told;
         match payload {
+            AnyPayload::Order(order) if order.exit_reason == 0 => {
+                let status = OrderStatus::from_number(stamp.code);
+                let goes_on =
+                    matches!(status, Some(OrderStatus::Accepted | OrderStatus::Triggered));
+                self.is_refused = !goes_on && told.open.is_none();
+            }
             AnyPayload::Fill(fill) => {
                 told.fills += 1;
                 if fill.units_after.abs() > told.units.abs() {
@@ -170,6 +179,7 @@ impl Gatherer {
     /// that was not closed may have gone on in events that were not kept.
     pub fn finish(mut self, events: Option<u64>) -> Told {
         let is_over = self.told.close.is_some()
+            || self.is_refused
             || events == Some(self.previous) && self.unbroken_since <= self.begins;
         self.told.is_whole = self.begins != 0 && !self.is_broken && is_over;
         self.told.left_out = self.left_out;

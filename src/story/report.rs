@@ -1,11 +1,13 @@
 //! The story as a report: every figure from the events themselves.
 
-use super::gather::Told;
+use super::gather::{Event, Told};
 use super::scene;
 use crate::Result;
 use crate::topology::{Job, ParameterSet};
 use admf_formats::event::{AnyPayload, EventKind, Side, Stamp};
-use admf_formats::report::{FiguresReport, Parameters, StoryEvent, StoryReport, event_payload};
+use admf_formats::report::{
+    FiguresReport, LevelsReport, Parameters, SignalReport, StoryEvent, StoryReport, event_payload,
+};
 use admf_formats::units::rfc3339;
 
 /// Bars shown before and after an entry or exit.
@@ -64,6 +66,7 @@ impl Story<'_> {
         let side = told
             .open
             .and_then(|(stamp, _)| Side::from_number(stamp.code));
+        let signals = scene::signals(job, &self.set, &signals)?;
         Ok(StoryReport {
             container: self.container.clone(),
             phase: self.phase.clone(),
@@ -89,12 +92,42 @@ impl Story<'_> {
                 .close
                 .map(|(stamp, close)| event_payload(&stamp, &AnyPayload::PositionClose(close))),
             figures: self.figures()?,
-            signals: scene::signals(job, &self.set, &signals)?,
+            levels: self.levels(&signals),
+            signals,
             events: told.events.iter().map(event).collect(),
             events_left_out: told.left_out,
             bars_at_entry: begins.map_or(Ok(Vec::new()), around)?,
             bars_at_exit: ends.map_or(Ok(Vec::new()), around)?,
         })
+    }
+
+    /// The exits at the entry; none where there is no entry or no level.
+    fn levels(&self, signals: &[SignalReport]) -> Option<LevelsReport> {
+        if !self.job.rules.exits.has_levels() {
+            return None;
+        }
+        let (opened, open) = self.told.open?;
+        let (stamp, close) = self.signal_of(&opened)?;
+        let signal = signals.iter().find(|one| one.event_id == stamp.sequence)?;
+        let sign = open.qty.signum();
+        let levels = scene::levels(&self.job, &self.set, sign, signal, close, open.price);
+        Some(levels)
+    }
+
+    /// The signal at the root of an event, and the close of its bar.
+    fn signal_of(&self, of: &Stamp) -> Option<(Stamp, f64)> {
+        let mut sequence = of.sequence;
+        loop {
+            let is_it = |event: &&Event| event.0.sequence == sequence;
+            let (stamp, payload) = self.told.events.iter().find(is_it)?;
+            if let AnyPayload::Signal(signal) = payload {
+                return Some((*stamp, signal.price));
+            }
+            if stamp.cause_back == 0 {
+                return None;
+            }
+            sequence -= u64::from(stamp.cause_back);
+        }
     }
 
     fn figures(&self) -> Result<FiguresReport> {

@@ -1,12 +1,13 @@
 //! What stood around a trade: features at its signals, bars around its entry and exit.
 
 use crate::Result;
-use crate::features::FeatureColumns;
+use crate::execution::{Anchor, Distance};
+use crate::features::{Feature, FeatureColumns};
 use crate::market::{BarBlock, BarsFile};
 use crate::portfolio::Direction;
-use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
+use crate::strategy::{Columns, FEATURES_MAX, Masks};
 use crate::topology::{Job, ParameterSet};
-use admf_formats::report::{BarReport, FeatureReport, SignalReport};
+use admf_formats::report::{BarReport, FeatureReport, LevelsReport, SignalReport};
 use admf_formats::units::{QUANTUM_BARS, finite, rfc3339};
 use std::ops::Range;
 
@@ -19,8 +20,9 @@ pub(super) fn signals(
     at: &[(u64, u32)],
 ) -> Result<Vec<SignalReport>> {
     let parameters = &set.values[..job.strategy.parameters().len()];
-    let features = job.strategy.features(parameters);
-    let mut columns = FeatureColumns::new(features.clone());
+    let features = features(job, set);
+    let mut columns = FeatureColumns::new(features.iter().map(|(feature, _)| *feature).collect());
+    // Those of the strategy come first.
     let mut indices = [0; FEATURES_MAX];
     for (index, place) in indices.iter_mut().take(features.len()).zip(0..) {
         *index = place;
@@ -50,7 +52,7 @@ pub(super) fn signals(
                 event_id: *event_id,
                 bar: *bar,
                 conditions: conditions(&masks, k, job.rules.portfolio.direction),
-                features: values(job.strategy, parameters, &columns, k),
+                features: values(&features, &columns, k),
             });
         }
     }
@@ -77,17 +79,34 @@ fn conditions(masks: &Masks, k: usize, direction: Direction) -> Vec<&'static str
         .collect()
 }
 
+/// Who looks at a feature.
+const STRATEGY: &str = "strategy";
+const RULES: &str = "exits_and_orders";
+const SIZE: &str = "sizing";
+
+/// The features that a container looks at, those of its strategy first, then those of its rules in
+/// the order of their numbers.
+fn features(job: &Job<'_>, set: &ParameterSet) -> Vec<(Feature, &'static str)> {
+    let own = job
+        .strategy
+        .features(&set.values[..job.strategy.parameters().len()]);
+    let rules = job.rules.features.of(&set.values);
+    let own = own.into_iter().map(|feature| (feature, STRATEGY));
+    own.chain(rules.map(|feature| (feature, RULES)))
+        .chain(job.rules.measure().map(|feature| (feature, SIZE)))
+        .collect()
+}
+
 fn values(
-    strategy: &dyn Strategy,
-    parameters: &[f64],
+    features: &[(Feature, &'static str)],
     columns: &FeatureColumns,
     k: usize,
 ) -> Vec<FeatureReport> {
-    let features = strategy.features(parameters);
-    let report = |(place, feature): (u16, crate::features::Feature)| {
+    let report = |(place, (feature, used_by)): (u16, &(Feature, &'static str))| {
         let (name, parameters) = feature.values();
         let column = columns.column(place);
         FeatureReport {
+            used_by,
             name: name.to_owned(),
             parameters,
             value: finite(column.now()[k]),
@@ -95,6 +114,36 @@ fn values(
         }
     };
     (0..).zip(features).map(report).collect()
+}
+
+/// The exits that a position of this sign has from its entry on, from the bar of its signal.
+pub(super) fn levels(
+    job: &Job<'_>,
+    set: &ParameterSet,
+    sign: f64,
+    signal: &SignalReport,
+    signal_close: f64,
+    entry_price: f64,
+) -> LevelsReport {
+    let exits = &job.rules.exits;
+    let anchor = match exits.anchor {
+        Anchor::SignalClose => signal_close,
+        Anchor::Fill => entry_price,
+    };
+    let of_rules = signal.features.iter().filter(|one| one.used_by == RULES);
+    let of_rules: Vec<f64> = of_rules
+        .map(|feature| feature.value.unwrap_or(f64::NAN))
+        .collect();
+    let level = |distance: Option<Distance>, away: f64, from: f64| {
+        let line = distance?.line(away, &set.values, |number| of_rules[usize::from(number)]);
+        finite(line.at(from))
+    };
+    LevelsReport {
+        anchor,
+        stop_loss: level(exits.stop_loss, -sign, anchor),
+        take_profit: level(exits.take_profit, sign, anchor),
+        trailing_stop: level(exits.trailing_stop, -sign, entry_price),
+    }
 }
 
 /// The bars of this range.

@@ -123,99 +123,130 @@ fn parameter(random: &mut Random, strategy: &dyn Strategy, name: &str, usual: f6
     }
 }
 
-/// A phase's keys, as lines of YAML, and what the tests must know of them.
-pub(crate) fn workflow(random: &mut Random) -> String {
-    let mut text = String::from("workflow: single_backtest\ndata: {path: none.bars}\n");
-    text += &strategy_of(random);
-    let direction = random.one_of(&["long_only", "short_only", "long_short"]);
-    let sizing = match random.within(0, 6) {
-        4 => format!(
-            "{{atr: {{percent: {}, multiple: 2, period: 5}}}}",
-            0.1 + 3.0 * random.share()
-        ),
-        5 => format!(
-            "{{volatility: {{annual: {}, period: 6}}}}",
-            0.02 + 0.3 * random.share()
-        ),
+/// How large an entry is.
+fn sizing(random: &mut Random) -> String {
+    let percent = random.within(1, 20);
+    match random.within(0, 6) {
         0 => "{percent_of_equity: 100}".to_owned(),
         1 => format!("{{percent_of_equity: {}}}", random.within(5, 95)),
         2 => format!("{{quantity: {}}}", random.within(1, 900)),
-        _ => format!("{{cash: {}}}", random.within(1_000, 90_000)),
-    };
-    let entry = entry(random);
-    text += &format!(
-        "portfolio: {{direction: {direction}, sizing: {sizing}, whole_units: {}, close_at_end: {}, \
-         pyramiding: {{max_entries: {}}}}}\n",
-        random.once_in(2),
-        random.once_in(2),
-        // What adds to a position does so at the market.
-        if random.once_in(2) || entry != "market" {
-            1
-        } else {
-            random.within(2, 5)
-        }
-    );
-    let commission = match random.within(0, 5) {
-        4 => "{per_share: {rate: 0.005, minimum: 1, maximum: 10, maximum_rate: 0.01}}".to_owned(),
+        3 => format!("{{cash: {}}}", random.within(1_000, 90_000)),
+        4 => format!(
+            "{{atr: {{percent: {percent}, multiple: {}, period: {}}}}}",
+            random.within(1, 4),
+            random.within(2, 20)
+        ),
+        _ => format!(
+            "{{volatility: {{annual: {}, period: {}}}}}",
+            0.1 + random.share(),
+            random.within(2, 20)
+        ),
+    }
+}
+
+fn commission(random: &mut Random) -> String {
+    match random.within(0, 5) {
         0 => "{rate: 0}".to_owned(),
         1 => format!("{{rate: {}}}", 0.004 * random.share()),
         2 => format!("{{per_share: {}}}", 0.02 * random.share()),
-        _ => format!("{{fixed: {}}}", random.within(0, 20)),
-    };
-    text += &format!(
-        "execution: {{fill: {}, commission: {commission}, slippage: {{rate: {}}}, \
-         spread: {{fixed: {}}}, borrow: {{annual_rate: {}}}, entry: {entry}}}\n",
-        random.one_of(&["next_open", "same_close"]),
-        if random.once_in(2) {
-            0.0
-        } else {
-            0.002 * random.share()
-        },
-        if random.once_in(2) { 0.0 } else { 0.05 },
-        if random.once_in(2) {
-            0.0
-        } else {
-            0.3 * random.share()
-        }
-    );
-    if random.once_in(3) {
-        let limit = |random: &mut Random, most: f64| {
+        3 => format!("{{fixed: {}}}", random.within(0, 20)),
+        _ => format!(
+            "{{per_share: {{rate: {}, minimum: {}, maximum: {}, maximum_rate: 0.02}}}}",
+            0.03 * random.share(),
+            random.within(0, 5),
+            random.within(5, 30)
+        ),
+    }
+}
+
+/// Slippage or spread.
+fn price_cost(random: &mut Random) -> String {
+    match random.within(0, 3) {
+        0 => "{rate: 0}".to_owned(),
+        1 => format!("{{rate: {}}}", 0.002 * random.share()),
+        _ => format!("{{fixed: {}}}", 0.05 * random.share()),
+    }
+}
+
+/// Limits, each of them or not; none at all half of the time.
+fn risk(random: &mut Random) -> String {
+    let mut limits = Vec::new();
+    if random.once_in(2) {
+        let mut limit = |name: &str, value: f64| {
             if random.once_in(2) {
-                "none".to_owned()
-            } else {
-                format!("{}", most * (0.2 + 0.8 * random.share()))
+                limits.push(format!("{name}: {value}"));
             }
         };
-        text += &format!(
-            "risk: {{max_position: {}, max_exposure: {}, max_drawdown: {}, max_daily_loss: {}}}\n",
-            limit(random, 900.0),
-            limit(random, 1.0),
-            limit(random, 0.5),
-            limit(random, 0.1)
-        );
+        limit("max_position", 300.0);
+        limit("max_exposure", 0.7);
+        limit("max_drawdown", 0.12);
+        limit("max_daily_loss", 0.03);
     }
-    text += &exits(random);
+    if limits.is_empty() {
+        return String::new();
+    }
+    format!("risk: {{{}}}\n", limits.join(", "))
+}
+
+/// A workflow with a container of random rules.
+pub(crate) fn workflow(random: &mut Random) -> String {
+    let zone = random.one_of(&["UTC", "America/New_York", "Asia/Tokyo"]);
+    let mut text =
+        format!("workflow: single_backtest\ndata: {{path: none.bars, timezone: {zone}}}\n");
+    text += &strategy_of(random);
+    // One period for every ATR: some strategies leave room for one feature more.
+    let period = random.within(2, 8);
+    let (entry, exits) = (entry(random, period), exits(random, period));
+    // Entries are added by the market alone; risk per trade needs a stop.
+    let has_pyramid = entry == "market" && random.once_in(2);
+    let sizing = if exits.contains("stop_loss") && random.once_in(3) {
+        format!("{{risk_per_trade: {{percent: {}}}}}", random.within(1, 10))
+    } else {
+        sizing(random)
+    };
+    text += &format!(
+        "portfolio: {{direction: {}, sizing: {sizing}, pyramiding: {{max_entries: {}}}, whole_units: {}, \
+         close_at_end: {}}}\n",
+        random.one_of(&["long_only", "short_only", "long_short"]),
+        if has_pyramid { random.within(2, 5) } else { 1 },
+        random.once_in(2),
+        random.once_in(2)
+    );
+    text += &format!(
+        "execution: {{fill: {}, commission: {}, slippage: {}, spread: {}, \
+         borrow: {{annual_rate: {}}}, entry: {entry}}}\n",
+        random.one_of(&["next_open", "same_close"]),
+        commission(random),
+        price_cost(random),
+        price_cost(random),
+        if random.once_in(2) {
+            0.0
+        } else {
+            0.1 * random.share()
+        }
+    );
+    text += &exits;
+    text += &risk(random);
     text += &format!("warmup: {}\n", random.one_of(&["history", "none"]));
     text
 }
 
 /// A distance of a few bars' moves.
-fn distance(random: &mut Random) -> String {
+fn distance(random: &mut Random, period: u64) -> String {
     match random.within(0, 3) {
         0 => format!("{{percent: {}}}", 0.2 + 4.0 * random.share()),
         1 => format!("{{absolute: {}}}", random.within(1, 60) as f64 / 16.0),
-        // One period: strategies leave room for one feature more.
-        _ => format!("{{atr: {}, period: 5}}", 0.3 + 2.0 * random.share()),
+        _ => format!("{{atr: {}, period: {period}}}", 0.3 + 2.0 * random.share()),
     }
 }
 
 /// How positions are entered: at the market in every second case.
-fn entry(random: &mut Random) -> String {
+fn entry(random: &mut Random, period: u64) -> String {
     let order = match random.within(0, 6) {
-        0 => format!("limit: {}", distance(random)),
-        1 => format!("stop: {}", distance(random)),
+        0 => format!("limit: {}", distance(random, period)),
+        1 => format!("stop: {}", distance(random, period)),
         2 => {
-            let (stop, limit) = (distance(random), distance(random));
+            let (stop, limit) = (distance(random, period), distance(random, period));
             format!("stop_limit: {{stop: {stop}, limit: {limit}}}")
         }
         _ => return "market".to_owned(),
@@ -230,11 +261,11 @@ fn entry(random: &mut Random) -> String {
 }
 
 /// Exits beside the strategy's own, each in every third case.
-fn exits(random: &mut Random) -> String {
+fn exits(random: &mut Random, period: u64) -> String {
     let mut keys = Vec::new();
     for level in ["stop_loss", "take_profit", "trailing_stop"] {
         if random.once_in(3) {
-            keys.push(format!("{level}: {}", distance(random)));
+            keys.push(format!("{level}: {}", distance(random, period)));
         }
     }
     if random.once_in(3) {
@@ -293,33 +324,43 @@ impl Case {
         }
     }
 
-    /// Runs it; every event, and what it came to.
-    pub(crate) fn run(&self, bars: &BarsFile) -> (Vec<Event>, Listened) {
+    /// The job of its one container on these bars, and its set.
+    pub(crate) fn job<'a>(
+        &'a self,
+        bars: &'a BarsFile,
+        stop: &'a AtomicBool,
+    ) -> (Job<'a>, ParameterSet) {
         let phase = &self.workflow.phases[0];
-        let span = Span {
-            first: self.first,
-            end: bars.bars(),
-        };
         let job = Job {
             strategy: self.strategy,
             rules: &phase.container,
             bars,
             symbol: 0,
-            span,
+            span: Span {
+                first: self.first,
+                end: bars.bars(),
+            },
             features_from: match phase.warmup {
                 admf::sequencer::Warmup::History => 0,
                 admf::sequencer::Warmup::None => self.first,
             },
             bars_per_year: 252.0,
-            stop: &AtomicBool::new(false),
+            stop,
         };
         let set = ParameterSet {
             index: 0,
             values: self.workflow.space.values(0),
         };
+        (job, set)
+    }
+
+    /// Runs it; every event, and what it came to.
+    pub(crate) fn run(&self, bars: &BarsFile) -> (Vec<Event>, Listened) {
+        let stop = AtomicBool::new(false);
+        let (job, set) = self.job(bars, &stop);
         let mut events = Vec::new();
         let listened = listen(job, &set, &mut |stamp, payload| {
-            events.push((*stamp, *payload))
+            events.push((*stamp, *payload));
         })
         .expect("sound bars");
         (events, listened)

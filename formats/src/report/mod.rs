@@ -29,7 +29,9 @@ pub use metrics::Metrics;
 pub use monte_carlo::{MonteCarloReport, MonteCarloSource, PathMetric, PathStatistics};
 pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
 pub use run::{RunData, RunReport, RunShard, RunStatus, SkippedPhase, StorageChange};
-pub use story::{BarReport, FeatureReport, FiguresReport, SignalReport, StoryEvent, StoryReport};
+pub use story::{
+    BarReport, FeatureReport, FiguresReport, LevelsReport, SignalReport, StoryEvent, StoryReport,
+};
 pub use walk_forward::{
     ChosenSet, CurveReport, EfficiencyReport, ParameterStability, SequenceWindow, StabilityReport,
     WalkForwardReport, WindowFigures, curve_metrics,

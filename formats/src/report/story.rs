@@ -36,6 +36,9 @@ pub struct StoryReport {
     pub close: Option<Value>,
     /// What follows from the events.
     pub figures: FiguresReport,
+    /// The exits that the position had from its entry on; null for a trade that never opened, and
+    /// where no rule has a level.
+    pub levels: Option<LevelsReport>,
     /// The signals with what the strategy saw.
     pub signals: Vec<SignalReport>,
     /// Every event of the trade, and those that caused it, in order.
@@ -77,6 +80,20 @@ pub struct FiguresReport {
     pub mfe_percent: Option<f64>,
 }
 
+/// Levels of price at an entry; null for those that no rule sets. Where one was reached, the exit's
+/// ORDER tells the level that counted then.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LevelsReport {
+    /// The price that stop loss and take profit are measured from.
+    pub anchor: f64,
+    /// Stop loss.
+    pub stop_loss: Option<f64>,
+    /// Take profit.
+    pub take_profit: Option<f64>,
+    /// Trailing stop while the entry's price is the best.
+    pub trailing_stop: Option<f64>,
+}
+
 /// A signal, and what was known at its bar.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SignalReport {
@@ -94,6 +111,9 @@ pub struct SignalReport {
 /// One feature around a signal; null where it has no value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FeatureReport {
+    /// Who looks at it: `strategy`, `exits_and_orders` (at the signal's bar alone) or `sizing`
+    /// (likewise).
+    pub used_by: &'static str,
     /// Name.
     pub name: String,
     /// Parameters, in the order of its name.
