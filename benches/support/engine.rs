@@ -50,6 +50,8 @@ impl Data {
         let bars = open(&source, folder.path());
         let mut series = Series {
             open: Vec::new(),
+            high: Vec::new(),
+            low: Vec::new(),
             close: Vec::new(),
         };
         let mut block = BarBlock::new();
@@ -57,6 +59,8 @@ impl Data {
             bars.read_quantum(quantum, &mut block)
                 .expect("readable bars");
             series.open.extend(&block.open[..block.bars]);
+            series.high.extend(&block.high[..block.bars]);
+            series.low.extend(&block.low[..block.bars]);
             series.close.extend(&block.close[..block.bars]);
         }
         Data {
@@ -256,7 +260,13 @@ fn yaml(case: &Case, source: &Path, trace: Trace) -> String {
         Rule::Sma => ("sma_crossover", &["fast", "slow"]),
         Rule::Ema => ("ema_crossover", &["fast", "slow"]),
         Rule::Rsi => ("rsi_bands", &["period", "oversold", "overbought"]),
+        Rule::Macd => ("macd_crossover", &["fast", "slow", "signal"]),
+        Rule::Bollinger => ("bollinger_bands", &["period", "std_dev"]),
+        Rule::Donchian => ("donchian_breakout", &["entry", "exit"]),
     };
+    let exits = case.stops.map_or_else(String::new, |[loss, profit]| {
+        format!("exits: {{stop_loss: {{percent: {loss}}}, take_profit: {{percent: {profit}}}}}\n")
+    });
     let parameters: Vec<String> = names
         .iter()
         .zip(&case.lists)
@@ -271,7 +281,7 @@ fn yaml(case: &Case, source: &Path, trace: Trace) -> String {
          data: {{path: {:?}, symbols: [BENCH]}}\n\
          strategy: {{name: {strategy}, parameters: {{{}}}}}\n\
          portfolio: {{initial_capital: {}, sizing: {{{sizing}}}}}\n\
-         execution: {{commission: {{rate: {}}}}}\n{}\n",
+         execution: {{commission: {{rate: {}}}}}\n{exits}{}\n",
         source.to_string_lossy(),
         parameters.join(", "),
         scalar::CAPITAL,

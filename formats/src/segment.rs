@@ -48,18 +48,23 @@ pub const fn commit_word(generation: u32, kind: EventKind, bytes: usize) -> u64 
     generation as u64 | (kind as u64) << 32 | ((bytes / FRAME_ALIGN) as u64) << 40
 }
 
-/// Writes a frame but for its commit word, which is left zero.
+/// Writes a frame but for its commit word, which is left as it is.
 #[inline(always)]
 pub fn write_frame<P: Payload>(into: &mut [u8], stamp: &Stamp, payload: &P) {
-    into[8..16].copy_from_slice(&stamp.sequence.to_le_bytes());
-    into[16..24].copy_from_slice(&stamp.ts_ns.to_le_bytes());
-    into[24..28].copy_from_slice(&stamp.trade.to_le_bytes());
-    into[28..32].copy_from_slice(&stamp.bar.to_le_bytes());
-    into[32..36].copy_from_slice(&stamp.cause_back.to_le_bytes());
-    into[36..38].copy_from_slice(&stamp.symbol.to_le_bytes());
-    into[38] = stamp.code;
-    into[39] = stamp.detail;
-    let (payload_bytes, padding) = into[FRAME_HEADER_BYTES..].split_at_mut(P::BYTES);
+    let (header, rest) = into
+        .split_first_chunk_mut::<FRAME_HEADER_BYTES>()
+        .expect("a frame has its header");
+    let small = u64::from(stamp.symbol) << 32
+        | u64::from(stamp.code) << 48
+        | u64::from(stamp.detail) << 56
+        | u64::from(stamp.cause_back);
+    let place = u64::from(stamp.bar) << 32 | u64::from(stamp.trade);
+    let words = [stamp.sequence, stamp.ts_ns as u64, place, small];
+    let after_commit = header.as_chunks_mut::<8>().0.iter_mut().skip(1);
+    for (into, word) in after_commit.zip(words) {
+        *into = word.to_le_bytes();
+    }
+    let (payload_bytes, padding) = rest.split_at_mut(P::BYTES);
     payload.write(payload_bytes);
     padding.fill(0);
 }

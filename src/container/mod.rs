@@ -15,12 +15,14 @@ mod position;
 mod rule_features;
 mod sink;
 mod watch;
+mod wishes;
 
 use managed::Managed;
 use position::Position;
 pub use rule_features::{RuleFeature, RuleFeatures};
 pub use sink::{NoSink, Sink};
 use watch::Watch;
+use wishes::Wishes;
 
 use crate::execution::{Entry, ExecutionRules, ExitRules, Waiting};
 use crate::features::{Feature, FeatureColumns};
@@ -29,7 +31,7 @@ use crate::market::{BarBlock, Calendar, LocalTimes};
 use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::TraceRules;
-use crate::strategy::{FEATURES_MAX, Mask, Masks, WORDS};
+use crate::strategy::{FEATURES_MAX, Mask, Masks};
 use admf_formats::event::{self, ExitReason, Payload, Reason, Side, Stamp};
 use admf_formats::result::{Ledger, ResultRecord, Status};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
@@ -241,17 +243,6 @@ pub struct Container {
     managed: Managed,
 }
 
-/// What the strategy says on the bars of a block.
-#[derive(Clone, Copy)]
-struct Wishes<'a> {
-    /// Its conditions.
-    all: &'a Masks,
-    /// The same, less the entries that are not to be.
-    allowed: &'a Masks,
-    /// First bar of the block.
-    start: u64,
-}
-
 impl Container {
     /// A container before its first bar.
     pub fn new(
@@ -444,85 +435,6 @@ impl Container {
         }
     }
 
-    /// The first bar in `from..end` on which the strategy wants another position than `held` (-1, 0
-    /// or 1), or more of it.
-    #[inline]
-    fn next_wanted(
-        &self,
-        rules: &ContainerRules,
-        wishes: Wishes<'_>,
-        held: f64,
-        from: u64,
-        end: u64,
-    ) -> Option<(u64, f64)> {
-        if from >= end {
-            return None;
-        }
-        let Wishes {
-            all,
-            allowed: masks,
-            start,
-        } = wishes;
-        let direction = rules.portfolio.direction;
-        let may_long = direction != Direction::ShortOnly;
-        let may_short = direction != Direction::LongOnly;
-        // A repeated signal: the condition of the side that is held holds again.
-        let may_add = rules.portfolio.max_entries > 1
-            && self
-                .position
-                .as_ref()
-                .is_some_and(|held| held.entries < rules.portfolio.max_entries);
-        let (mut at, end) = ((from - start) as usize, (end - start) as usize);
-        while at < end {
-            let word = at / 64;
-            let long = if may_long && held <= 0.0 {
-                masks.enter_long[word]
-            } else {
-                0
-            };
-            let short = if may_short && held >= 0.0 {
-                masks.enter_short[word]
-            } else {
-                0
-            };
-            let leave = if held > 0.0 {
-                masks.exit_long[word]
-            } else if held < 0.0 {
-                masks.exit_short[word]
-            } else {
-                0
-            };
-            let more = if !may_add {
-                0
-            } else if held > 0.0 {
-                risen(&all.enter_long, word, self.entering[0]) & masks.enter_long[word]
-            } else {
-                risen(&all.enter_short, word, self.entering[1]) & masks.enter_short[word]
-            };
-            let bits = (long | short | leave | more) >> (at % 64);
-            if bits != 0 {
-                let bit = at + bits.trailing_zeros() as usize;
-                if bit >= end {
-                    return None;
-                }
-                let is = |mask: u64| mask >> (bit % 64) & 1 == 1;
-                let target = if is(long) {
-                    1.0
-                } else if is(short) {
-                    -1.0
-                } else if is(leave) {
-                    0.0
-                } else {
-                    held
-                };
-                return Some((start + bit as u64, target));
-            }
-            at = (word + 1) * 64;
-        }
-        debug_assert!(end <= WORDS * 64 && QUANTUM_BARS == WORDS * 64);
-        None
-    }
-
     /// Folds equity up to but without `bar`.
     #[inline(always)]
     fn fold_to(&mut self, block: BlockView<'_>, bar: u64) {
@@ -655,15 +567,4 @@ impl Container {
             ledger,
         }
     }
-}
-
-/// Bits of a word of the mask that are set where the bit before them is not; `before` is the one
-/// before the mask.
-fn risen(mask: &Mask, word: usize, before: bool) -> u64 {
-    let before = if word == 0 {
-        before
-    } else {
-        mask[word - 1] >> 63 == 1
-    };
-    mask[word] & !(mask[word] << 1 | u64::from(before))
 }

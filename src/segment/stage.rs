@@ -102,8 +102,9 @@ impl Stage {
             return false;
         }
         let frame = &mut self.frames[self.used..end];
-        frame[..8].copy_from_slice(&commit_word(0, P::KIND, bytes).to_le_bytes());
         write_frame(frame, stamp, payload);
+        *frame.first_chunk_mut().expect("a frame has a commit word") =
+            commit_word(0, P::KIND, bytes).to_le_bytes();
         self.is_mixed |= self.used != 0 && self.trade != stamp.trade;
         self.trade = stamp.trade;
         self.used = end;

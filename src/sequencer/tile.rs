@@ -20,6 +20,8 @@ struct RingSink<'a> {
     stage: Stage,
     /// What the stage knows of each container's ring.
     staged: Vec<Staged>,
+    /// What each tracer selects, and whether it is staged: side by side, for every block asks.
+    selections: Vec<(EventSet, bool)>,
     containers: Vec<u64>,
     place: usize,
     /// Kinds that the selected container's tracer selects.
@@ -100,7 +102,7 @@ impl TileSink for RingSink<'_> {
     #[inline(always)]
     fn select(&mut self, place: usize) {
         self.place = place;
-        let (kinds, is_stageable) = self.tracers[place].selection();
+        let (kinds, is_stageable) = self.selections[place];
         self.kinds = kinds;
         self.is_staged = is_stageable && !self.refused[place];
         self.stage.open(self.staged[place]);
@@ -217,6 +219,7 @@ impl TileRunner {
             archive,
             stage: Stage::new(),
             staged: self.tracers.iter().map(Tracer::stage).collect(),
+            selections: self.tracers.iter().map(Tracer::selection).collect(),
             tracers: &mut self.tracers,
             containers: sets.iter().map(|set| set.index).collect(),
             place: 0,

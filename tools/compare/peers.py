@@ -3,11 +3,13 @@
 
     cargo build --release --workspace
     python3 -m venv v && v/bin/pip install numba==0.68.1 numpy==2.4.6
-    v/bin/python tools/compare/peers.py --peers ../shared/peers [--combos 1000 10000] [--rounds 7]
+    v/bin/python tools/compare/peers.py --peers ../shared/peers [--combos 1000 10000] [--rounds 7] \\
+        [--vectorbt v2/bin/python] [--raptorbt v3/bin/python]
 
 The folder of --peers holds `common.py` (data and grids) and `expert.py` (the loops); its
-`../data/SPY_5m.csv` is the series. With --vectorbt PYTHON, an interpreter that has vectorbt, its
-`bench_vbt.py` is timed too (its results are compared by trades in total: it fills at the close).
+`../data/SPY_5m.csv` is the series. With --vectorbt PYTHON and --raptorbt PYTHON, interpreters that
+have those packages, its `bench_vbt.py` and our `raptor.py` are timed too, at 1,000 combinations (they
+fill at the close, so that only their trades in total are compared, within one per combination).
 
 Every container's return, drawdown, trades, win rate and profit factor are compared before any time
 is printed; pairs whose averages tie to the last bit may differ and are counted. The rounds take
@@ -92,6 +94,21 @@ def grid(common, combos):
     return fast, slow, sorted(set(fast.tolist())), sorted(set(slow.tolist()))
 
 
+def others(arguments, combos):
+    """Programs that hold whole matrices or take minutes: small grids only."""
+    if combos > 1000:
+        return
+    here = pathlib.Path(__file__).parent
+    if arguments.vectorbt:
+        command = [arguments.vectorbt, "bench_vbt.py", "SPY_5m", str(combos), "auto", "0", "3"]
+        out = subprocess.run(command, cwd=arguments.peers, stdout=subprocess.PIPE, check=True).stdout.decode()
+        result = json.loads(out.split("RESULT ", 1)[1])
+        yield "vectorbt", {"runs": result["runs"], "trades": result["sum_tr"]}
+    if arguments.raptorbt:
+        command = [arguments.raptorbt, str(here / "raptor.py"), str(arguments.peers), "SPY_5m", str(combos), "3"]
+        yield "raptorbt", json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=pathlib.Path, default=pathlib.Path("../shared/peers"))
@@ -99,6 +116,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--vectorbt", help="an interpreter that has vectorbt")
+    parser.add_argument("--raptorbt", help="an interpreter that has raptorbt")
     arguments = parser.parse_args()
     if not (arguments.peers / "expert.py").is_file():
         sys.exit(f"{arguments.peers}: expert.py and common.py were expected there; see --peers")
@@ -152,11 +170,12 @@ def main():
                     started = time.perf_counter()
                     loop(version, fast, slow)
                     times[f"numba {version}"].append(time.perf_counter() - started)
-            if arguments.vectorbt:
-                out = subprocess.run([arguments.vectorbt, "bench_vbt.py", "SPY_5m", str(combos), "auto", "0", "3"],
-                                     cwd=arguments.peers, stdout=subprocess.PIPE, check=True).stdout.decode()
-                result = json.loads(out.split("RESULT ", 1)[1])
-                times["vectorbt"] = result["runs"]
+            trades = sum(row[2] for row in traced.metrics(first["results"]))
+            for name, result in others(arguments, combos):
+                print(f"{name}: {result['trades']:.0f} trades where admf has {trades:.0f}")
+                if abs(result["trades"] - trades) > combos:
+                    sys.exit("the trades differ; no time is printed")
+                times[name] = result["runs"]
         ours = statistics.median(times["admf traced"])
         print("| system | inner s | ns per bar and combination | times admf traced | whole process s | peak MiB |")
         print("|---|---|---|---|---|---|")
