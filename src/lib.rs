@@ -16,6 +16,7 @@ pub mod portfolio;
 pub mod results;
 pub mod segment;
 pub mod sequencer;
+pub mod state;
 pub mod story;
 pub mod strategy;
 pub mod sweep;

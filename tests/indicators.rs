@@ -3,8 +3,11 @@
 //!
 //! The reference values come from `tools/oracle/make_indicators.py`.
 
-use admf::features::{Bars, FEATURES, Feature, FeatureColumns, FeatureSeries};
+use admf::features::{
+    Bar, Bars, FEATURES, Feature, FeatureColumns, FeatureSeries, Indicator, Own, OwnFeature,
+};
 use admf::market::{BarBlock, BarsFile, ImportOptions, open_bars};
+use admf::state::{StateReader, StateWriter};
 use admf_formats::units::QUANTUM_BARS;
 use proptest::prelude::*;
 use std::path::Path;
@@ -323,6 +326,108 @@ fn the_columns_of_a_tile_are_the_series_own_bits() {
         let alone = series.values(feature, &[64]);
         assert!(bits(&found) == bits(&alone), "{feature}");
     }
+}
+
+/// Bars so far, as a feature of the user's own that saves no state.
+struct Count;
+
+impl OwnFeature for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+
+    fn first_defined(&self, _: &[f64]) -> u64 {
+        0
+    }
+
+    fn bytes(&self, _: &[f64]) -> usize {
+        8
+    }
+
+    fn indicator(&self, _: &[f64]) -> Box<dyn Indicator> {
+        Box::new(Counter(0.0))
+    }
+}
+
+struct Counter(f64);
+
+impl Indicator for Counter {
+    fn next(&mut self, _: &Bar) -> f64 {
+        self.0 += 1.0;
+        self.0
+    }
+}
+
+/// Values of these columns at the block that they took last, and at the bar before it.
+fn seen(columns: &FeatureColumns, block: &BarBlock) -> Vec<Vec<u64>> {
+    let count = columns.features().len() as u16;
+    let own = (0..count).map(|index| columns.column(index));
+    own.chain([columns.close()])
+        .map(|column| {
+            let now = bits(&column.now()[..block.bars]);
+            [bits(&column.before()[..1]), now].concat()
+        })
+        .collect()
+}
+
+#[test]
+fn a_saved_state_goes_on_with_the_same_bits_also_for_some_of_its_features() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("examples/data/sp500_daily_2000_2020.csv");
+    let file = open_bars(&source, folder.path(), &ImportOptions::default()).expect("sound data");
+    let mut block = BarBlock::new();
+    let (blocks, from) = (file.bars().div_ceil(QUANTUM_BARS as u64), 100);
+    let mut features = every_feature();
+    features.push(Feature::Own(Own::new(&Count, &[])));
+    let mut whole = FeatureColumns::new(features.clone());
+    let (mut states, mut expected) = (Vec::new(), Vec::new());
+    for quantum in 0..blocks {
+        file.read_quantum(quantum, &mut block).expect("sound data");
+        let from = if quantum == 0 { from } else { 0 };
+        whole.push(&block, from);
+        expected.push(seen(&whole, &block));
+        let mut state = Vec::new();
+        let saved = whole.save(&mut StateWriter::new(&mut state));
+        saved.expect("into memory");
+        states.push(state);
+    }
+    let some: Vec<usize> = (0..features.len()).rev().step_by(3).collect();
+    for places in [(0..features.len()).collect(), some] {
+        for first in 1..blocks as usize {
+            let own = places.iter().map(|place| features[*place]).collect();
+            let mut columns = FeatureColumns::new(own);
+            let mut state = &states[first - 1][..];
+            let late = columns.load(&mut StateReader::new(&mut state));
+            let late = late.expect("a state of these features");
+            let names: Vec<&str> = late
+                .iter()
+                .map(|place| columns.features()[*place].values().0)
+                .collect();
+            assert_eq!(names, ["count"], "only this one saves no state");
+            assert!(state.is_empty());
+            for quantum in 0..first as u64 {
+                file.read_quantum(quantum, &mut block).expect("sound data");
+                columns.catch_up(&late, &block, if quantum == 0 { from } else { 0 });
+            }
+            for (quantum, expected) in expected.iter().enumerate().skip(first) {
+                file.read_quantum(quantum as u64, &mut block)
+                    .expect("sound data");
+                columns.push(&block, 0);
+                let found = seen(&columns, &block);
+                for (at, found) in found.iter().enumerate() {
+                    let place = places.get(at).copied().unwrap_or(features.len());
+                    let name = features.get(place).map(Feature::to_string);
+                    let is_same = *found == expected[place];
+                    assert!(is_same, "{name:?}, from block {first} at {quantum}");
+                }
+                assert_eq!(found.len(), places.len() + 1);
+            }
+        }
+    }
+    let mut other = FeatureColumns::new(vec![Feature::Sma(7)]);
+    let missing = other.load(&mut StateReader::new(&mut &states[0][..]));
+    assert!(missing.is_err(), "no state of sma(7) was saved");
 }
 
 #[test]

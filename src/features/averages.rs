@@ -1,10 +1,11 @@
 //! Moving averages of the close, and what is built of them alone.
 
-use super::bars::Bar;
+use super::indicator::{Carrying, carrying};
 use super::window::{RollingMean, RollingSum, WeightedSum};
+use serde::{Deserialize, Serialize};
 
 /// Exponential mean, alpha = 2 / (n + 1), seeded with its first value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ema {
     alpha: f64,
     value: Option<f64>,
@@ -30,6 +31,7 @@ impl Ema {
 }
 
 /// Weighted mean: 1 for the oldest value to n for the newest.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Wma {
     sums: WeightedSum,
     weights: f64,
@@ -51,6 +53,7 @@ impl Wma {
 }
 
 /// Mean of the last n values of a line that begins as NaN; NaN until it has n of them.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Smooth {
     mean: RollingMean,
     missing: u32,
@@ -75,48 +78,48 @@ impl Smooth {
     }
 }
 
-pub(super) fn dema(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut averages = [Ema::new(n), Ema::new(n)];
-    move |bar| {
+pub(super) fn dema(n: u32) -> impl Carrying {
+    let averages = [Ema::new(n), Ema::new(n)];
+    carrying(averages, |averages, bar| {
         let first = averages[0].next(bar.close);
         let second = averages[1].next(first);
         2.0 * first - second
-    }
+    })
 }
 
-pub(super) fn tema(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut averages = [Ema::new(n), Ema::new(n), Ema::new(n)];
-    move |bar| {
+pub(super) fn tema(n: u32) -> impl Carrying {
+    let averages = [Ema::new(n), Ema::new(n), Ema::new(n)];
+    carrying(averages, |averages, bar| {
         let first = averages[0].next(bar.close);
         let second = averages[1].next(first);
         let third = averages[2].next(second);
         3.0 * first - 3.0 * second + third
-    }
+    })
 }
 
-pub(super) fn wma(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut average = Wma::new(n);
-    move |bar| average.next(bar.close)
+pub(super) fn wma(n: u32) -> impl Carrying {
+    carrying(Wma::new(n), |average, bar| average.next(bar.close))
 }
 
-pub(super) fn hma(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut half, mut full) = (Wma::new(n / 2), Wma::new(n));
-    let mut smooth = Wma::new(n.isqrt());
-    move |bar| {
+pub(super) fn hma(n: u32) -> impl Carrying {
+    let averages = [n / 2, n, n.isqrt()].map(Wma::new);
+    carrying(averages, |[half, full, smooth], bar| {
         let difference = 2.0 * half.next(bar.close) - full.next(bar.close);
         smooth.next(difference)
-    }
+    })
 }
 
-pub(super) fn vwma(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut value, mut volume) = (RollingSum::new(n), RollingSum::new(n));
-    move |bar| value.next(bar.close * bar.volume) / volume.next(bar.volume)
+pub(super) fn vwma(n: u32) -> impl Carrying {
+    let sums = [RollingSum::new(n), RollingSum::new(n)];
+    carrying(sums, |[value, volume], bar| {
+        value.next(bar.close * bar.volume) / volume.next(bar.volume)
+    })
 }
 
-pub(super) fn macd_histogram(fast: u32, slow: u32, signal: u32) -> impl FnMut(&Bar) -> f64 {
-    let [mut fast, mut slow, mut signal] = [fast, slow, signal].map(Ema::new);
-    move |bar| {
+pub(super) fn macd_histogram(fast: u32, slow: u32, signal: u32) -> impl Carrying {
+    let averages = [fast, slow, signal].map(Ema::new);
+    carrying(averages, |[fast, slow, signal], bar| {
         let line = fast.next(bar.close) - slow.next(bar.close);
         line - signal.next(line)
-    }
+    })
 }

@@ -1,6 +1,7 @@
 //! What indicators are computed from: a run of bars, as columns or one by one.
 
 use crate::market::BarBlock;
+use serde::{Deserialize, Serialize};
 
 /// Consecutive bars as columns of one length, oldest first.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +71,7 @@ impl<'a> Bars<'a> {
 }
 
 /// One bar.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// Nanoseconds since 1970 UTC.
     pub ts_ns: i64,

@@ -7,7 +7,9 @@ use super::indicator::Indicator;
 use super::shared::{Carry, compute};
 use crate::kernel::{self, Bounded, Bounds, Mask, WORDS};
 use crate::market::BarBlock;
+use crate::state::{StateReader, StateWriter};
 use admf_formats::units::QUANTUM_BARS;
+use std::io;
 
 /// Values before the block in a column's buffer: the last of them is the bar before.
 const LEAD: usize = 8;
@@ -44,6 +46,20 @@ impl Column {
         self.1 = kernel::bounds(self.now());
     }
 
+    /// The value of the last bar of a whole block: the next block's bar before.
+    const fn last(&self) -> f64 {
+        self.0[LEAD + QUANTUM_BARS - 1]
+    }
+
+    const fn set_last(&mut self, value: f64) {
+        self.0[LEAD + QUANTUM_BARS - 1] = value;
+    }
+
+    /// Takes a block: its last value becomes the one before.
+    fn shift(&mut self) {
+        self.0[LEAD - 1] = self.last();
+    }
+
     /// Values of the block's bars.
     #[inline(always)]
     pub fn now(&self) -> &[f64; QUANTUM_BARS] {
@@ -72,6 +88,22 @@ impl Computation {
         feature
             .indicator()
             .map_or_else(|| Computation::Shared(Carry::default()), Computation::Own)
+    }
+
+    /// Writes all that it carries; false, and nothing written, where it cannot.
+    fn save(&self, into: &mut StateWriter<'_>) -> io::Result<bool> {
+        match self {
+            Computation::Shared(carry) => into.put(carry).map(|()| true),
+            Computation::Own(indicator) => indicator.save(into),
+        }
+    }
+
+    fn load(&mut self, from: &mut StateReader<'_>) -> io::Result<()> {
+        match self {
+            Computation::Shared(carry) => *carry = from.get()?,
+            Computation::Own(indicator) => indicator.load(from)?,
+        }
+        Ok(())
     }
 
     /// The bars from offset `from` on of the block that the history took last.
@@ -137,8 +169,7 @@ impl FeatureColumns {
     pub fn push(&mut self, block: &BarBlock, from: usize) {
         let bars = Bars::of(block, 0);
         self.history.push(bars.close, from);
-        let shift = |column: &mut Column| column.0[LEAD - 1] = column.0[LEAD + QUANTUM_BARS - 1];
-        shift(&mut self.close);
+        self.close.shift();
         self.close.0[LEAD..LEAD + block.bars].copy_from_slice(bars.close);
         self.close.settle();
         for ((feature, computation), column) in self
@@ -147,10 +178,79 @@ impl FeatureColumns {
             .zip(&mut self.computations)
             .zip(&mut self.columns)
         {
-            shift(column);
+            column.shift();
             let into = &mut column.0[LEAD..LEAD + block.bars];
             computation.run(*feature, &self.history, bars, from, into);
             column.settle();
+        }
+    }
+
+    /// Writes the state after a whole block.
+    ///
+    /// Errors: those of the writer.
+    pub fn save(&self, into: &mut StateWriter<'_>) -> io::Result<()> {
+        self.history.save(into)?;
+        into.put(&self.close.last())?;
+        into.put(&self.features.len())?;
+        for ((feature, computation), column) in self
+            .features
+            .iter()
+            .zip(&self.computations)
+            .zip(&self.columns)
+        {
+            into.put(&feature.to_string())?;
+            into.put(&column.last())?;
+            // Its length goes first, so that whoever does not need it passes over it.
+            let mut length = Length(0);
+            let is_saved = computation.save(&mut StateWriter::new(&mut length))?;
+            into.put(&is_saved.then_some(length.0))?;
+            if is_saved {
+                computation.save(into)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on from the state of columns that had these features among others.
+    ///
+    /// Gives the places of the features that have no saved state: they must see every bar up to
+    /// there with [`FeatureColumns::catch_up`].
+    ///
+    /// Errors: those of the reader; a feature that was not among them.
+    pub fn load(&mut self, from: &mut StateReader<'_>) -> io::Result<Vec<usize>> {
+        self.history.load(from)?;
+        self.close.set_last(from.get()?);
+        let (mut found, mut late) = (0, Vec::new());
+        for _ in 0..from.get::<usize>()? {
+            let (name, last): (String, f64) = (from.get()?, from.get()?);
+            let length: Option<u64> = from.get()?;
+            let is_it = |feature: &Feature| feature.to_string() == name;
+            match (self.features.iter().position(is_it), length) {
+                (None, None) => {}
+                (None, Some(length)) => from.skip(length)?,
+                (Some(place), length) => {
+                    found += 1;
+                    self.columns[place].set_last(last);
+                    match length {
+                        Some(_) => self.computations[place].load(from)?,
+                        None => late.push(place),
+                    }
+                }
+            }
+        }
+        if found != self.features.len() {
+            return Err(io::Error::other("a feature has no state"));
+        }
+        Ok(late)
+    }
+
+    /// Shows a block that was before the saved state to the features at these places.
+    pub fn catch_up(&mut self, late: &[usize], block: &BarBlock, from: usize) {
+        let bars = Bars::of(block, 0);
+        for &place in late {
+            let column = &mut self.columns[place];
+            let into = &mut column.0[LEAD..LEAD + block.bars];
+            self.computations[place].run(self.features[place], &self.history, bars, from, into);
         }
     }
 
@@ -169,6 +269,20 @@ impl FeatureColumns {
     /// The features, in the order of their columns.
     pub fn features(&self) -> &[Feature] {
         &self.features
+    }
+}
+
+/// Counts what is written.
+struct Length(u64);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -3,8 +3,10 @@
 //! Algorithms: Dekker 1971, Knuth's two-sum; relative error about 2^-104 per operation. No fused
 //! multiply-add, so the bits are the same on every processor.
 
+use serde::{Deserialize, Serialize};
+
 /// An unevaluated sum of two doubles.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Double {
     high: f64,
     low: f64,

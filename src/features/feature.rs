@@ -1,7 +1,7 @@
 //! The features by name: parameters, definition, first defined bar, memory.
 
 use super::bars::Bar;
-use super::indicator::{Indicator, PerBar};
+use super::indicator::{Carrying, Indicator, carrying};
 use super::levels::{self, Side};
 use super::own::Own;
 use super::{averages, oscillators, statistics, trend, volume};
@@ -416,20 +416,17 @@ impl Feature {
         let missing = self.first_defined();
         macro_rules! of {
             ($value:expr) => {
-                Box::new(PerBar {
-                    missing,
-                    value: $value,
-                })
+                Box::new($value.hidden(missing))
             };
         }
         Some(match self {
             F::Sma(_) | F::Ema(_) | F::Rsi(_) | F::Bollinger(..) => return None,
             F::Macd(..) | F::MacdSignal(..) => return None,
-            F::Open => of!(|bar: &Bar| bar.open),
-            F::High => of!(|bar: &Bar| bar.high),
-            F::Low => of!(|bar: &Bar| bar.low),
-            F::Close => of!(|bar: &Bar| bar.close),
-            F::Volume => of!(|bar: &Bar| bar.volume),
+            F::Open => of!(carrying((), |_, bar: &Bar| bar.open)),
+            F::High => of!(carrying((), |_, bar: &Bar| bar.high)),
+            F::Low => of!(carrying((), |_, bar: &Bar| bar.low)),
+            F::Close => of!(carrying((), |_, bar: &Bar| bar.close)),
+            F::Volume => of!(carrying((), |_, bar: &Bar| bar.volume)),
             F::Dema(n) => of!(averages::dema(n)),
             F::Tema(n) => of!(averages::tema(n)),
             F::Wma(n) => of!(averages::wma(n)),

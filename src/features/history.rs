@@ -1,6 +1,8 @@
 //! The closes that indicators look back on, and their prefix sums: one for all indicators.
 
 use crate::kernel::{self, two_sum};
+use crate::state::{StateReader, StateWriter};
+use std::io;
 
 /// A block's closes with the last `keep` before them in front.
 #[derive(Clone, Debug)]
@@ -57,6 +59,40 @@ impl History {
             }
             [high[self.keep + k], low[self.keep + k]] = total;
         }
+    }
+
+    /// Writes what the next block needs of those before it.
+    pub(super) fn save(&self, into: &mut StateWriter<'_>) -> io::Result<()> {
+        let History {
+            keep,
+            bars,
+            close,
+            sum: [high, low],
+        } = self;
+        into.put(keep)?;
+        for k in *bars..bars + keep {
+            into.put(&[close[k], high[k], low[k]])?;
+        }
+        Ok(())
+    }
+
+    /// Goes on from one that looked back as far or further.
+    pub(super) fn load(&mut self, from: &mut StateReader<'_>) -> io::Result<()> {
+        let saved: usize = from.get()?;
+        // The next push takes them from the end of the block before.
+        self.bars = self.close.len() - self.keep;
+        let Some(more) = saved.checked_sub(self.keep) else {
+            return Err(io::Error::other("a history that looks back less far"));
+        };
+        for k in 0..saved {
+            let [close, high, low] = from.get()?;
+            if k >= more {
+                let at = self.bars + k - more;
+                self.close[at] = close;
+                (self.sum[0][at], self.sum[1][at]) = (high, low);
+            }
+        }
+        Ok(())
     }
 
     /// Sum of the `window` closes that end with bar `k` of the block.

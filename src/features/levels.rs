@@ -1,10 +1,12 @@
 //! Price levels: extremes, swings, lines through them, pivots.
 
 use super::bars::Bar;
+use super::indicator::{Carrying, carrying};
 use super::window::{Extreme, Ring};
+use serde::{Deserialize, Serialize};
 
 /// Whether a level is made of highs or of lows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Side {
     High,
     Low,
@@ -35,63 +37,74 @@ impl Side {
 }
 
 /// Extreme of the last n bars, this one among them.
-pub(super) fn extreme(side: Side, n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut extreme = side.extreme(n);
-    move |bar| extreme.next(side.price(bar))
+pub(super) fn extreme(side: Side, n: u32) -> impl Carrying {
+    carrying(side.extreme(n), move |extreme, bar| {
+        extreme.next(side.price(bar))
+    })
+}
+
+/// The extreme so far, before this price counts.
+#[inline(always)]
+fn before(extreme: &mut Extreme, price: f64) -> f64 {
+    let before = extreme.current();
+    extreme.next(price);
+    before
 }
 
 /// Extreme of the n bars before this one.
-pub(super) fn donchian(side: Side, n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut extreme = side.extreme(n);
-    move |bar| {
-        let before = extreme.current();
-        extreme.next(side.price(bar));
-        before
-    }
+pub(super) fn donchian(side: Side, n: u32) -> impl Carrying {
+    carrying(side.extreme(n), move |extreme, bar| {
+        before(extreme, side.price(bar))
+    })
+}
+
+/// Highest and lowest of n values.
+fn both(n: u32) -> (Extreme, Extreme) {
+    (Extreme::highest(n), Extreme::lowest(n))
 }
 
 /// Middle between both extremes of the n bars before this one.
-pub(super) fn donchian_middle(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut high, mut low) = (donchian(Side::High, n), donchian(Side::Low, n));
-    move |bar| (high(bar) + low(bar)) / 2.0
+pub(super) fn donchian_middle(n: u32) -> impl Carrying {
+    carrying(both(n), |(high, low), bar| {
+        (before(high, bar.high) + before(low, bar.low)) / 2.0
+    })
 }
 
-/// Middle between the highest high and the lowest low of n bars.
-fn midrange(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut high, mut low) = (Extreme::highest(n), Extreme::lowest(n));
-    move |bar| (high.next(bar.high) + low.next(bar.low)) / 2.0
+/// Middle between the highest high and the lowest low.
+#[inline(always)]
+fn middle((high, low): &mut (Extreme, Extreme), bar: &Bar) -> f64 {
+    (high.next(bar.high) + low.next(bar.low)) / 2.0
 }
 
-pub(super) fn ichimoku_line(n: u32) -> impl FnMut(&Bar) -> f64 {
-    midrange(n)
+pub(super) fn ichimoku_line(n: u32) -> impl Carrying {
+    carrying(both(n), middle)
 }
 
-pub(super) fn ichimoku_span_a(conversion: u32, base: u32, shift: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut conversion, mut base) = (midrange(conversion), midrange(base));
-    let mut delay = Ring::new(shift);
-    move |bar| {
-        let value = (conversion(bar) + base(bar)) / 2.0;
+pub(super) fn ichimoku_span_a(conversion: u32, base: u32, shift: u32) -> impl Carrying {
+    let state = (both(conversion), both(base), Ring::new(shift));
+    carrying(state, |(conversion, base, delay), bar| {
+        let value = (middle(conversion, bar) + middle(base, bar)) / 2.0;
         delay.push(value).unwrap_or(f64::NAN)
-    }
+    })
 }
 
-pub(super) fn ichimoku_span_b(n: u32, shift: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut line, mut delay) = (midrange(n), Ring::new(shift));
-    move |bar| delay.push(line(bar)).unwrap_or(f64::NAN)
+pub(super) fn ichimoku_span_b(n: u32, shift: u32) -> impl Carrying {
+    carrying((both(n), Ring::new(shift)), |(line, delay), bar| {
+        delay.push(middle(line, bar)).unwrap_or(f64::NAN)
+    })
 }
 
-pub(super) fn fibonacci(n: u32, ratio: f64) -> impl FnMut(&Bar) -> f64 {
-    let (mut high, mut low) = (Extreme::highest(n), Extreme::lowest(n));
-    move |bar| {
+pub(super) fn fibonacci(n: u32, ratio: f64) -> impl Carrying {
+    carrying(both(n), move |(high, low), bar| {
         let (high, low) = (high.next(bar.high), low.next(bar.low));
         high - ratio * (high - low)
-    }
+    })
 }
 
 /// Support or resistance: the extreme of the n bars before, where enough of them came near it.
-pub(super) fn touched(side: Side, n: u32, touches: u32, tolerance: f64) -> impl FnMut(&Bar) -> f64 {
-    let (mut extreme, mut prices) = (side.extreme(n), Ring::new(n));
-    move |bar| {
+pub(super) fn touched(side: Side, n: u32, touches: u32, tolerance: f64) -> impl Carrying {
+    let state = (side.extreme(n), Ring::new(n));
+    carrying(state, move |(extreme, prices), bar| {
         let level = extreme.current();
         let inside = match side {
             Side::High => level * (1.0 - tolerance),
@@ -102,11 +115,12 @@ pub(super) fn touched(side: Side, n: u32, touches: u32, tolerance: f64) -> impl 
         extreme.next(side.price(bar));
         prices.push(side.price(bar));
         if found { level } else { f64::NAN }
-    }
+    })
 }
 
 /// Swings: a bar whose high (low) is strictly beyond those of k bars before and k bars after it;
 /// known k bars later.
+#[derive(Serialize, Deserialize)]
 struct Swings {
     side: Side,
     k: u32,
@@ -145,45 +159,42 @@ impl Swings {
     }
 }
 
-pub(super) fn swing(side: Side, k: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut swings, mut last) = (Swings::new(side, k), f64::NAN);
-    move |bar| {
+pub(super) fn swing(side: Side, k: u32) -> impl Carrying {
+    carrying((Swings::new(side, k), f64::NAN), |(swings, last), bar| {
         if let Some((_, price)) = swings.next(bar) {
-            last = price;
+            *last = price;
         }
-        last
-    }
+        *last
+    })
 }
 
 /// The line through the last two swings, at this bar.
-pub(super) fn trendline(side: Side, k: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut swings = Swings::new(side, k);
-    let mut last: [Option<(u64, f64)>; 2] = [None; 2];
-    move |bar| {
+pub(super) fn trendline(side: Side, k: u32) -> impl Carrying {
+    let state = (Swings::new(side, k), [None::<(u64, f64)>; 2]);
+    carrying(state, |(swings, last), bar| {
         if let Some(found) = swings.next(bar) {
-            last = [last[1], Some(found)];
+            *last = [last[1], Some(found)];
         }
-        let [Some((x1, y1)), Some((x2, y2))] = last else {
+        let [Some((x1, y1)), Some((x2, y2))] = *last else {
             return f64::NAN;
         };
         let now = swings.seen - 1;
         y2 + (y2 - y1) / (x2 - x1) as f64 * (now - x2) as f64
-    }
+    })
 }
 
 /// Floor traders' pivots of the UTC day before: 0 the pivot, 1 to 3 resistances, -1 to -3 supports.
-pub(super) fn pivot(level: i32) -> impl FnMut(&Bar) -> f64 {
-    let mut day: Option<(i64, [f64; 3])> = None;
-    let mut value = f64::NAN;
-    move |bar| {
-        day = match day {
+pub(super) fn pivot(level: i32) -> impl Carrying {
+    let state = (None::<(i64, [f64; 3])>, f64::NAN);
+    carrying(state, move |(day, value), bar| {
+        *day = match *day {
             Some((number, [high, low, _])) if number == bar.day() => {
                 Some((number, [high.max(bar.high), low.min(bar.low), bar.close]))
             }
             finished => {
                 if let Some((_, [high, low, close])) = finished {
                     let pivot = (high + low + close) / 3.0;
-                    value = match level {
+                    *value = match level {
                         3 => high + 2.0 * (pivot - low),
                         2 => pivot + (high - low),
                         1 => 2.0 * pivot - low,
@@ -196,6 +207,6 @@ pub(super) fn pivot(level: i32) -> impl FnMut(&Bar) -> f64 {
                 Some((bar.day(), [bar.high, bar.low, bar.close]))
             }
         };
-        value
-    }
+        *value
+    })
 }

@@ -1,9 +1,10 @@
 //! Oscillators: where the close lies, or how far it moved.
 
 use super::averages::Smooth;
-use super::bars::Bar;
+use super::indicator::{Carrying, carrying};
 use super::shared::Rsi;
 use super::window::{Extreme, Ring, RollingSum};
+use serde::{Deserialize, Serialize};
 
 /// Place of a value between a low and a high, 0 to 100; 50 where they are one.
 #[inline(always)]
@@ -16,6 +17,7 @@ fn place(value: f64, low: f64, high: f64) -> f64 {
 }
 
 /// Place of the close between the extremes of n bars.
+#[derive(Serialize, Deserialize)]
 struct Stochastic {
     high: Extreme,
     low: Extreme,
@@ -42,37 +44,41 @@ impl Stochastic {
     }
 }
 
-pub(super) fn stochastic_k(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut k = Stochastic::new(n);
-    move |bar| k.next(bar.high, bar.low, bar.close)
+pub(super) fn stochastic_k(n: u32) -> impl Carrying {
+    carrying(Stochastic::new(n), |k, bar| {
+        k.next(bar.high, bar.low, bar.close)
+    })
 }
 
-pub(super) fn stochastic_d(n: u32, smooth: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut k, mut d) = (Stochastic::new(n), Smooth::new(smooth));
-    move |bar| d.next(k.next(bar.high, bar.low, bar.close))
+pub(super) fn stochastic_d(n: u32, smooth: u32) -> impl Carrying {
+    let state = (Stochastic::new(n), Smooth::new(smooth));
+    carrying(state, |(k, d), bar| {
+        d.next(k.next(bar.high, bar.low, bar.close))
+    })
 }
 
-pub(super) fn williams_r(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut k = Stochastic::new(n);
-    move |bar| k.next(bar.high, bar.low, bar.close) - 100.0
+pub(super) fn williams_r(n: u32) -> impl Carrying {
+    carrying(Stochastic::new(n), |k, bar| {
+        k.next(bar.high, bar.low, bar.close) - 100.0
+    })
 }
 
-pub(super) fn stochastic_rsi(rsi: u32, n: u32, k: u32, d: Option<u32>) -> impl FnMut(&Bar) -> f64 {
-    let (mut rsi, mut place) = (Rsi::new(rsi), Stochastic::new(n));
-    let (mut k, mut d) = (Smooth::new(k), Smooth::new(d.unwrap_or(1)));
-    move |bar| {
+pub(super) fn stochastic_rsi(rsi: u32, n: u32, k: u32, d: Option<u32>) -> impl Carrying {
+    let lines = (Rsi::new(rsi), Stochastic::new(n));
+    let means = (Smooth::new(k), Smooth::new(d.unwrap_or(1)));
+    carrying((lines, means), |((rsi, place), (k, d)), bar| {
         let rsi = rsi.next(bar.close);
         if rsi.is_nan() {
             return f64::NAN;
         }
         d.next(k.next(place.next(rsi, rsi, rsi)))
-    }
+    })
 }
 
-pub(super) fn cci(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut prices, mut sum) = (Ring::new(n), RollingSum::new(n));
+pub(super) fn cci(n: u32) -> impl Carrying {
     let length = f64::from(n);
-    move |bar| {
+    let state = (Ring::new(n), RollingSum::new(n));
+    carrying(state, move |(prices, sum), bar| {
         let price = bar.typical();
         prices.push(price);
         let mean = sum.next(price) / length;
@@ -86,10 +92,11 @@ pub(super) fn cci(n: u32) -> impl FnMut(&Bar) -> f64 {
         } else {
             distance / (0.015 * (deviations / length))
         }
-    }
+    })
 }
 
 /// The value n bars before; NaN before there is one.
+#[derive(Serialize, Deserialize)]
 struct Delay(Ring);
 
 impl Delay {
@@ -99,30 +106,37 @@ impl Delay {
     }
 }
 
-pub(super) fn momentum(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut delay = Delay(Ring::new(n));
-    move |bar| bar.close - delay.next(bar.close)
+pub(super) fn momentum(n: u32) -> impl Carrying {
+    carrying(Delay(Ring::new(n)), |delay, bar| {
+        bar.close - delay.next(bar.close)
+    })
 }
 
-pub(super) fn roc(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut delay = Delay(Ring::new(n));
-    move |bar| (bar.close / delay.next(bar.close) - 1.0) * 100.0
+pub(super) fn roc(n: u32) -> impl Carrying {
+    carrying(Delay(Ring::new(n)), |delay, bar| {
+        (bar.close / delay.next(bar.close) - 1.0) * 100.0
+    })
 }
 
 /// Aroon up: how recent the highest high of n + 1 bars is, 100 for this bar, 0 for n bars ago.
-pub(super) fn aroon_up(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut high = Extreme::highest(n + 1);
-    move |bar| recency(n, high.next_with_age(bar.high).1)
+pub(super) fn aroon_up(n: u32) -> impl Carrying {
+    carrying(Extreme::highest(n + 1), move |high, bar| {
+        recency(n, high.next_with_age(bar.high).1)
+    })
 }
 
-pub(super) fn aroon_down(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut low = Extreme::lowest(n + 1);
-    move |bar| recency(n, low.next_with_age(bar.low).1)
+pub(super) fn aroon_down(n: u32) -> impl Carrying {
+    carrying(Extreme::lowest(n + 1), move |low, bar| {
+        recency(n, low.next_with_age(bar.low).1)
+    })
 }
 
-pub(super) fn aroon_oscillator(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let (mut up, mut down) = (aroon_up(n), aroon_down(n));
-    move |bar| up(bar) - down(bar)
+pub(super) fn aroon_oscillator(n: u32) -> impl Carrying {
+    let state = (Extreme::highest(n + 1), Extreme::lowest(n + 1));
+    carrying(state, move |(high, low), bar| {
+        let (up, down) = (high.next_with_age(bar.high), low.next_with_age(bar.low));
+        recency(n, up.1) - recency(n, down.1)
+    })
 }
 
 fn recency(n: u32, age: u64) -> f64 {
@@ -130,10 +144,9 @@ fn recency(n: u32, age: u64) -> f64 {
 }
 
 /// Williams' ultimate oscillator: buying pressure over true range, weighted 4, 2, 1.
-pub(super) fn ultimate(lengths: [u32; 3]) -> impl FnMut(&Bar) -> f64 {
-    let mut sums = lengths.map(|n| (RollingSum::new(n), RollingSum::new(n)));
-    let mut before = None;
-    move |bar| {
+pub(super) fn ultimate(lengths: [u32; 3]) -> impl Carrying {
+    let sums = lengths.map(|n| (RollingSum::new(n), RollingSum::new(n)));
+    carrying((sums, None), |(sums, before), bar| {
         let Some(before) = before.replace(bar.close) else {
             return f64::NAN;
         };
@@ -148,5 +161,5 @@ pub(super) fn ultimate(lengths: [u32; 3]) -> impl FnMut(&Bar) -> f64 {
             }
         });
         100.0 * (4.0 * parts[0] + 2.0 * parts[1] + parts[2]) / 7.0
-    }
+    })
 }

@@ -2,9 +2,10 @@
 
 use super::feature::Feature;
 use super::history::History;
+use serde::{Deserialize, Serialize};
 
 /// What an indicator carries from bar to bar.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Carry {
     /// Bars seen.
     seen: u64,
@@ -108,6 +109,7 @@ fn ema(previous: f64, value: f64, n: u32, first: bool) -> f64 {
 }
 
 /// The relative strength index of a line other than the shared closes.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Rsi {
     n: u32,
     carry: Carry,

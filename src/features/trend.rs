@@ -2,12 +2,15 @@
 
 use super::averages::Ema;
 use super::bars::Bar;
+use super::indicator::{Carrying, carrying};
 use super::window::RollingSum;
+use serde::{Deserialize, Serialize};
 
 /// Average true range.
 ///
 /// The true range of a bar needs the close before it. The first average is the plain mean of n
 /// true ranges, then (previous * (n - 1) + true range) / n.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Atr {
     n: f64,
     before: Option<f64>,
@@ -57,20 +60,22 @@ impl Atr {
     }
 }
 
-pub(super) fn atr(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut atr = Atr::new(n);
-    move |bar| atr.next(bar)
+pub(super) fn atr(n: u32) -> impl Carrying {
+    carrying(Atr::new(n), Atr::next)
 }
 
-pub(super) fn keltner(n: u32, width: f64) -> impl FnMut(&Bar) -> f64 {
-    let (mut middle, mut atr) = (Ema::new(n), Atr::new(n));
-    move |bar| middle.next(bar.close) + width * atr.next(bar)
+pub(super) fn keltner(n: u32, width: f64) -> impl Carrying {
+    let parts = (Ema::new(n), Atr::new(n));
+    carrying(parts, move |(middle, atr), bar| {
+        middle.next(bar.close) + width * atr.next(bar)
+    })
 }
 
 /// Wilder's directional movement, smoothed: up, down and the true range.
 ///
 /// As in TA-Lib the first n - 1 moves are summed; from bar n on a sum loses its n-th part and
 /// gains the new move.
+#[derive(Serialize, Deserialize)]
 struct Directional {
     n: f64,
     before: Option<Bar>,
@@ -116,16 +121,16 @@ impl Directional {
     }
 }
 
-pub(super) fn directional_indicator(n: u32, which: usize) -> impl FnMut(&Bar) -> f64 {
-    let mut movement = Directional::new(n);
-    move |bar| movement.next(bar).map_or(f64::NAN, |found| found[which])
+pub(super) fn directional_indicator(n: u32, which: usize) -> impl Carrying {
+    carrying(Directional::new(n), move |movement, bar| {
+        movement.next(bar).map_or(f64::NAN, |found| found[which])
+    })
 }
 
-pub(super) fn adx(n: u32) -> impl FnMut(&Bar) -> f64 {
-    let mut movement = Directional::new(n);
+pub(super) fn adx(n: u32) -> impl Carrying {
+    let state = (Directional::new(n), 0.0, 0.0);
     let n = f64::from(n);
-    let (mut seen, mut value) = (0.0, 0.0);
-    move |bar| {
+    carrying(state, move |(movement, seen, value), bar| {
         let Some([up, down]) = movement.next(bar) else {
             return f64::NAN;
         };
@@ -135,23 +140,22 @@ pub(super) fn adx(n: u32) -> impl FnMut(&Bar) -> f64 {
         } else {
             0.0
         };
-        seen += 1.0;
-        if seen <= n {
-            value += index;
-            if seen == n {
-                value /= n;
+        *seen += 1.0;
+        if *seen <= n {
+            *value += index;
+            if *seen == n {
+                *value /= n;
             }
         } else {
-            value = (value * (n - 1.0) + index) / n;
+            *value = (*value * (n - 1.0) + index) / n;
         }
-        value
-    }
+        *value
+    })
 }
 
-pub(super) fn vortex(n: u32, is_up: bool) -> impl FnMut(&Bar) -> f64 {
-    let (mut movement, mut ranges) = (RollingSum::new(n), RollingSum::new(n));
-    let mut before: Option<Bar> = None;
-    move |bar| {
+pub(super) fn vortex(n: u32, is_up: bool) -> impl Carrying {
+    let state = (RollingSum::new(n), RollingSum::new(n), None::<Bar>);
+    carrying(state, move |(movement, ranges, before), bar| {
         let Some(before) = before.replace(*bar) else {
             return f64::NAN;
         };
@@ -161,10 +165,11 @@ pub(super) fn vortex(n: u32, is_up: bool) -> impl FnMut(&Bar) -> f64 {
             bar.low - before.high
         };
         movement.next(step.abs()) / ranges.next(bar.true_range(before.close))
-    }
+    })
 }
 
 /// The line, and whether it lies below the price.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Supertrend {
     atr: Atr,
     width: f64,
@@ -216,17 +221,18 @@ impl Supertrend {
     }
 }
 
-pub(super) fn supertrend(n: u32, width: f64) -> impl FnMut(&Bar) -> f64 {
-    let mut line = Supertrend::new(n, width);
-    move |bar| line.next(bar).0
+pub(super) fn supertrend(n: u32, width: f64) -> impl Carrying {
+    carrying(Supertrend::new(n, width), |line, bar| line.next(bar).0)
 }
 
-pub(super) fn supertrend_direction(n: u32, width: f64) -> impl FnMut(&Bar) -> f64 {
-    let mut line = Supertrend::new(n, width);
-    move |bar| if line.next(bar).1 { 1.0 } else { -1.0 }
+pub(super) fn supertrend_direction(n: u32, width: f64) -> impl Carrying {
+    carrying(Supertrend::new(n, width), |line, bar| {
+        if line.next(bar).1 { 1.0 } else { -1.0 }
+    })
 }
 
 /// Wilder's parabolic stop and reverse, with TA-Lib's start.
+#[derive(Serialize, Deserialize)]
 struct Psar {
     step: f64,
     step_max: f64,
@@ -293,8 +299,8 @@ impl Psar {
     }
 }
 
-pub(super) fn psar(step: f64, step_max: f64) -> impl FnMut(&Bar) -> f64 {
-    let mut psar = Psar {
+pub(super) fn psar(step: f64, step_max: f64) -> impl Carrying {
+    let psar = Psar {
         step,
         step_max,
         before: None,
@@ -304,5 +310,5 @@ pub(super) fn psar(step: f64, step_max: f64) -> impl FnMut(&Bar) -> f64 {
         extreme: f64::NAN,
         acceleration: step,
     };
-    move |bar| psar.next(bar)
+    carrying(psar, Psar::next)
 }

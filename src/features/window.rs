@@ -4,10 +4,11 @@
 //! is (the feature's first defined bar hides those values).
 
 use super::double::Double;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
 /// The last n values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ring {
     values: Box<[f64]>,
     /// Where the next value goes.
@@ -59,7 +60,7 @@ impl Ring {
 }
 
 /// The sum of the last n values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RollingSum {
     ring: Ring,
     total: Double,
@@ -101,7 +102,7 @@ impl RollingSum {
 }
 
 /// The mean of the last n values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RollingMean {
     sum: RollingSum,
     length: f64,
@@ -122,7 +123,7 @@ impl RollingMean {
 }
 
 /// Mean and variance of the last n values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RollingVariance {
     sum: RollingSum,
     squares: Double,
@@ -166,7 +167,7 @@ impl RollingVariance {
 }
 
 /// Sum of the last n values, and their sum weighted 1 (the oldest) to n (the newest).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct WeightedSum {
     sum: RollingSum,
     weighted: Double,
@@ -196,33 +197,33 @@ impl WeightedSum {
 }
 
 /// The largest (or smallest) of the last n values: a queue of those that may still become it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Extreme {
     /// Number and value; a ring of n places.
     queue: Box<[(u64, f64)]>,
     first: usize,
     length: usize,
     seen: u64,
-    /// How a value compares with an older one that it outlives.
-    outlives: Ordering,
+    /// Whether a value outlives smaller ones before it, or larger ones.
+    is_highest: bool,
 }
 
 impl Extreme {
     pub(super) fn highest(length: u32) -> Extreme {
-        Extreme::new(length, Ordering::Greater)
+        Extreme::new(length, true)
     }
 
     pub(super) fn lowest(length: u32) -> Extreme {
-        Extreme::new(length, Ordering::Less)
+        Extreme::new(length, false)
     }
 
-    fn new(length: u32, outlives: Ordering) -> Extreme {
+    fn new(length: u32, is_highest: bool) -> Extreme {
         Extreme {
             queue: vec![(0, 0.0); length.max(1) as usize].into(),
             first: 0,
             length: 0,
             seen: 0,
-            outlives,
+            is_highest,
         }
     }
 
@@ -241,9 +242,14 @@ impl Extreme {
             self.first = place(self.first + 1);
             self.length -= 1;
         }
+        let outlives = if self.is_highest {
+            Ordering::Greater
+        } else {
+            Ordering::Less
+        };
         while self.length > 0 {
             let (_, last) = self.queue[place(self.first + self.length - 1)];
-            if value != last && value.total_cmp(&last) != self.outlives {
+            if value != last && value.total_cmp(&last) != outlives {
                 break;
             }
             self.length -= 1;
