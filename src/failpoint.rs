@@ -16,7 +16,7 @@ pub use active::{reach, witness, write};
 pub use empty::{reach, witness, write};
 
 /// Every step but the `.half` and `.done` of writes, with whether it is a write.
-pub const STEPS: [(&str, bool); 21] = [
+pub const STEPS: [(&str, bool); 25] = [
     ("append.frame", false),
     ("append.committed", false),
     ("recycle.descriptor", false),
@@ -36,6 +36,10 @@ pub const STEPS: [(&str, bool); 21] = [
     ("archive.seal", true),
     ("json.file", true),
     ("json.rename", false),
+    ("checkpoint.begin", false),
+    ("checkpoint.payload", true),
+    ("checkpoint.header", true),
+    ("checkpoint.written", false),
     ("aggregate.file", false),
     ("summary.file", false),
 ];

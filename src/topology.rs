@@ -7,9 +7,12 @@ use crate::container::{BlockView, Container, ContainerRules, NoSink, RuleFeature
 use crate::features::{Feature, FeatureColumns};
 use crate::market::{BarBlock, BarsFile, LocalTimes};
 use crate::metrics::{BlockFigures, EquityPath};
+use crate::state::{StateReader, StateWriter};
 use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
 use crate::{Error, Result};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The sinks of a tile's containers; one at a time is selected.
@@ -19,6 +22,23 @@ pub trait TileSink: Sink {
 
     /// The selected container has lived through a block.
     fn settle(&mut self) {}
+
+    /// Writes what it holds of the container at this place, at the end of a block.
+    ///
+    /// Errors: those of the writer.
+    fn save(&mut self, _place: usize, into: &mut StateWriter<'_>) -> io::Result<()> {
+        into.put(&false)
+    }
+
+    /// Takes what was saved of the container at this place; passes over it where there is none.
+    ///
+    /// Errors: those of the reader.
+    fn load(&mut self, _place: Option<usize>, from: &mut StateReader<'_>) -> io::Result<()> {
+        match from.get()? {
+            false => Ok(()),
+            true => Err(io::Error::other("events that this sink does not take")),
+        }
+    }
 
     /// Why the selected container must not go on, if its sink failed.
     fn failure(&mut self) -> Option<crate::Error>;
@@ -31,6 +51,60 @@ impl TileSink for NoSink {
     #[inline(always)]
     fn failure(&mut self) -> Option<crate::Error> {
         None
+    }
+}
+
+/// Keeps a tile's state at block boundaries, so that a kill does not cost the whole tile.
+pub trait Checkpoints {
+    /// Whether the tile goes on from a state.
+    fn is_resumed(&self) -> bool {
+        false
+    }
+
+    /// The state that the tile goes on from; asked for once.
+    fn resume(&mut self) -> Result<Option<Resume<'_>>> {
+        Ok(None)
+    }
+
+    /// Whether the state at hand is to be kept; `is_last` where nothing follows, for the run was
+    /// asked to stop.
+    fn is_due(&mut self, is_last: bool) -> bool;
+
+    /// Keeps the state before block `block`, which `save` writes.
+    ///
+    /// Errors: what ends the run. A checkpoint that cannot be written does not.
+    fn keep(
+        &mut self,
+        block: u64,
+        save: &mut dyn FnMut(&mut StateWriter<'_>) -> io::Result<()>,
+    ) -> Result<()>;
+}
+
+/// A state to go on from.
+pub struct Resume<'a> {
+    /// The block that comes next.
+    pub block: u64,
+    /// What was saved.
+    pub state: StateReader<'a>,
+    /// Where it lies, for errors.
+    pub path: &'a Path,
+}
+
+/// Keeps nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoCheckpoints;
+
+impl Checkpoints for NoCheckpoints {
+    fn is_due(&mut self, _: bool) -> bool {
+        false
+    }
+
+    fn keep(
+        &mut self,
+        _: u64,
+        _: &mut dyn FnMut(&mut StateWriter<'_>) -> io::Result<()>,
+    ) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -198,6 +272,22 @@ fn first_decision(strategy: &dyn Strategy, set: &ParameterSet, features_from: u6
     features_from + defined.unwrap_or(0) + 1
 }
 
+/// Writes the state of a tile between two blocks.
+fn save<S: TileSink>(
+    features: &FeatureColumns,
+    containers: &[Container],
+    sink: &mut S,
+    into: &mut StateWriter<'_>,
+) -> io::Result<()> {
+    features.save(into)?;
+    into.put(&containers.len())?;
+    for (place, container) in containers.iter().enumerate() {
+        into.put(container)?;
+        sink.save(place, into)?;
+    }
+    Ok(())
+}
+
 impl Worker {
     /// A worker for tiles of at most `containers_max` containers.
     pub fn new(containers_max: usize) -> Worker {
@@ -231,6 +321,20 @@ impl Worker {
         sets: &[ParameterSet],
         sink: &mut S,
     ) -> Result<TileEnd> {
+        self.run_tile_from(job, sets, sink, &mut NoCheckpoints)
+    }
+
+    /// Drives the containers of these sets to the end of the window, from the state that
+    /// `checkpoints` has of them where it has one.
+    ///
+    /// Errors: as of [`Worker::run_tile`]; of reading that state.
+    pub fn run_tile_from<S: TileSink>(
+        &mut self,
+        job: Job<'_>,
+        sets: &[ParameterSet],
+        sink: &mut S,
+        checkpoints: &mut dyn Checkpoints,
+    ) -> Result<TileEnd> {
         let TileFeatures {
             features,
             columns,
@@ -252,8 +356,29 @@ impl Worker {
                 )
             }));
         let quantum = QUANTUM_BARS as u64;
-        for at in job.features_from / quantum..job.span.end.div_ceil(quantum) {
-            if job.stop.load(Ordering::Relaxed) {
+        let mut first = job.features_from / quantum;
+        if let Some(resume) = checkpoints.resume()? {
+            let block = resume.block;
+            let late = self.load(resume, &mut features, sink)?;
+            if !late.is_empty() {
+                for at in first..block {
+                    if job.stop.load(Ordering::Relaxed) {
+                        return Ok(TileEnd::Stopped);
+                    }
+                    job.bars.read_quantum(at, &mut self.block)?;
+                    let from = job.features_from.saturating_sub(self.block.first_bar) as usize;
+                    features.catch_up(&late, &self.block, from);
+                }
+            }
+            first = block;
+        }
+        for at in first..job.span.end.div_ceil(quantum) {
+            let is_stopped = job.stop.load(Ordering::Relaxed);
+            if checkpoints.is_due(is_stopped) {
+                let containers = &self.containers;
+                checkpoints.keep(at, &mut |into| save(&features, containers, sink, into))?;
+            }
+            if is_stopped {
                 return Ok(TileEnd::Stopped);
             }
             job.bars.read_quantum(at, &mut self.block)?;
@@ -283,6 +408,41 @@ impl Worker {
             self.run_block(job, &features, measure, sink)?;
         }
         Ok(TileEnd::Finished)
+    }
+
+    /// Makes the tile, which is new, the part of a saved one that has its containers. Gives the
+    /// features that must see the bars before again.
+    fn load<S: TileSink>(
+        &mut self,
+        resume: Resume<'_>,
+        features: &mut FeatureColumns,
+        sink: &mut S,
+    ) -> Result<Vec<usize>> {
+        let Resume {
+            mut state, path, ..
+        } = resume;
+        let mut load = || {
+            let late = features.load(&mut state)?;
+            // Both are in order of index.
+            let mut next = 0;
+            for _ in 0..state.get::<usize>()? {
+                let saved: Container = state.get()?;
+                let own = self.containers.get_mut(next);
+                let own = own.filter(|container| container.index == saved.index);
+                let place = own.map(|container| {
+                    container.resume(saved);
+                    next += 1;
+                    next - 1
+                });
+                sink.load(place, &mut state)?;
+            }
+            if next == self.containers.len() {
+                Ok(late)
+            } else {
+                Err(io::Error::other("a container has no state"))
+            }
+        };
+        load().map_err(Error::io("go on from checkpoint", path))
     }
 
     fn run_block<S: TileSink>(

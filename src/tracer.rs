@@ -3,10 +3,12 @@
 use crate::Result;
 use crate::segment::retention::{Keep, RetentionPolicy, TraceRules};
 use crate::segment::{Append, ArchiveHandle, KeptTrades, Pool, Ring, Stage, Staged, ring_bytes};
+use crate::state::{StateReader, StateWriter};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{EventKind, EventSet, Payload, PositionClose, Stamp};
 use admf_formats::result::Ledger;
 use admf_formats::segment::frame_sequence;
+use std::io;
 
 /// Size of a pool's segments under these rules: small where little is kept, so that it stays in
 /// cache, large where everything streams.
@@ -36,6 +38,9 @@ struct Kept {
     /// On their way to the archive, where a condition keeps them.
     stream: Option<Ring>,
 }
+
+/// Whether a saved tracer has a log of closed trades, sets of them, and a stream of them.
+type Parts = [bool; 3];
 
 /// Why a tracer could not take an event.
 #[derive(Debug)]
@@ -211,6 +216,62 @@ impl Tracer {
         // A trade that was streamed has its place in the sets too.
         for trade in kept.sets.close(stamp.trade, close.pnl).trades() {
             self.ring.end_trade(pool, *trade);
+        }
+        Ok(())
+    }
+
+    /// Writes what it holds and counts, for [`Tracer::load`]. What streams must be in the archive
+    /// up to here, and the stage's counts here.
+    ///
+    /// Errors: those of the writer.
+    pub fn save(&self, pool: &Pool, into: &mut StateWriter<'_>) -> io::Result<()> {
+        let Tracer {
+            selection: _,
+            ring,
+            trades,
+            kept,
+        } = self;
+        let stream = kept.as_ref().and_then(|kept| kept.stream.as_ref());
+        let parts: Parts = [trades.is_some(), kept.is_some(), stream.is_some()];
+        into.put(&parts)?;
+        ring.save(pool, into)?;
+        for log in trades.iter().chain(stream) {
+            log.save(pool, into)?;
+        }
+        kept.iter().try_for_each(|kept| kept.sets.save(into))
+    }
+
+    /// Makes this tracer, which is new, the one that was saved.
+    ///
+    /// Errors: those of the reader.
+    pub fn load(&mut self, pool: &mut Pool, from: &mut StateReader<'_>) -> io::Result<()> {
+        let stream = self.kept.as_ref().and_then(|kept| kept.stream.as_ref());
+        let own = [self.trades.is_some(), self.kept.is_some(), stream.is_some()];
+        if from.get::<Parts>()? != own {
+            return Err(io::Error::other("a tracer under other rules"));
+        }
+        self.ring.load(pool, from)?;
+        let stream = self.kept.as_mut().and_then(|kept| kept.stream.as_mut());
+        for log in self.trades.iter_mut().chain(stream) {
+            log.load(pool, from)?;
+        }
+        match &mut self.kept {
+            Some(kept) => kept.sets.load(from),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes over a saved tracer.
+    ///
+    /// Errors: those of the reader.
+    pub fn skip(from: &mut StateReader<'_>) -> io::Result<()> {
+        let [has_trades, has_kept, has_stream] = from.get::<Parts>()?;
+        Ring::skip(from)?;
+        for _ in 0..u8::from(has_trades) + u8::from(has_stream) {
+            Ring::skip(from)?;
+        }
+        if has_kept {
+            KeptTrades::new(Keep::NONE).load(from)?;
         }
         Ok(())
     }

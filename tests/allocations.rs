@@ -45,6 +45,8 @@ fn allocations(folder: &Path, bars: &Path, blocks: u64, lines: &str) -> usize {
         stop: &stop,
         finished: &finished,
         shard: None,
+        checkpoint_every: None,
+        tell: &|_| {},
     };
     let phase = plan_phase(&settings, &workflow.phases[0], &[]).expect("a plan that fits");
     let target = RunDir::replay_folder(folder, "sweep").expect("an empty folder");

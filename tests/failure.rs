@@ -68,6 +68,8 @@ fn a_panic_fails_one_container_and_no_other() {
             settings: &workflow.settings,
             budget: 64 << 20,
             shard: None,
+            checkpoint_every: None,
+            tell: &|_| {},
             threads: 2,
             pools: root.join("pools"),
             stop: &stop,

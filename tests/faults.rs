@@ -419,7 +419,8 @@ fn an_error_at_any_write_is_told_and_the_run_goes_on_without_it() {
     let mut number = 0;
     for (step, _) in admf::failpoint::STEPS
         .iter()
-        .filter(|(_, is_write)| *is_write)
+        // A checkpoint that cannot be written ends no run: `tests/kill/checkpoints.rs`.
+        .filter(|(step, is_write)| *is_write && !step.starts_with("checkpoint"))
     {
         for part in ["", ".half", ".done"] {
             for (error, text) in [("eio", "Input/output error"), ("enospc", "No space left")] {

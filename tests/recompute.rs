@@ -114,6 +114,8 @@ fn archived(case: &Case, bars: &Path, root: &Path) -> (ResultRecord, ResultRecor
         settings: &case.workflow.settings,
         budget: 64 << 20,
         shard: None,
+        checkpoint_every: None,
+        tell: &|_| {},
         threads: 1,
         pools: root.join("pools"),
         stop: &stop,

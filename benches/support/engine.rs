@@ -175,6 +175,8 @@ impl<'a> Sweep<'a> {
             stop: &stop,
             finished: &finished,
             shard: None,
+            checkpoint_every: None,
+            tell: &|_| {},
         };
         let folder = RunDir::replay_folder(&self.folder, "sweep").expect("an empty folder");
         let started = Instant::now();

@@ -279,7 +279,7 @@ pub enum Reason {
 }
 
 /// Why a trade ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum ExitReason {
     /// The strategy's own exit.

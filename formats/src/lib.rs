@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod bars;
+pub mod checkpoint;
 pub mod error;
 pub mod event;
 pub mod manifest;

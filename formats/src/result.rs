@@ -19,7 +19,18 @@ pub enum Status {
 }
 
 /// What a container folded from its own events.
-#[derive(Clone, Copy, Debug, PartialEq, Default, Archive, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Default,
+    Archive,
+    Serialize,
+    Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[rkyv(derive(Debug))]
 pub struct EquityTotals {
     /// Bars of the window.
@@ -52,7 +63,18 @@ pub struct EquityTotals {
 }
 
 /// What a container folded from its closed trades.
-#[derive(Clone, Copy, Debug, PartialEq, Default, Archive, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Default,
+    Archive,
+    Serialize,
+    Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[rkyv(derive(Debug))]
 pub struct TradeTotals {
     /// Closed trades.
@@ -82,7 +104,18 @@ pub struct TradeTotals {
 }
 
 /// What a container folded from its orders and fills.
-#[derive(Clone, Copy, Debug, PartialEq, Default, Archive, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Default,
+    Archive,
+    Serialize,
+    Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[rkyv(derive(Debug))]
 pub struct ExecutionTotals {
     /// Fills.
@@ -104,7 +137,19 @@ pub struct ExecutionTotals {
 }
 
 /// The ledger of a container's tracer: attempted = retained + recycled + dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Default,
+    Archive,
+    Serialize,
+    Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[rkyv(derive(Debug))]
 pub struct Ledger {
     /// Events of selected kinds that were offered to the tracer.

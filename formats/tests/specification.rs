@@ -4,6 +4,7 @@ use admf_formats::archive::{
     self, ArchiveHeader, CHUNK_HEADER_BYTES, ChunkHeader, ChunkKind, SLOT_BYTES, Seal, Slot,
 };
 use admf_formats::bars::{self, BarsHeader};
+use admf_formats::checkpoint::CheckpointHeader;
 use admf_formats::event::{EventKind, Stamp, SystemStart};
 use admf_formats::result::{EquityTotals, ExecutionTotals, Ledger, ResultRecord, TradeTotals};
 use admf_formats::segment::{
@@ -451,6 +452,37 @@ fn bars_files_are_as_specified() {
         place("crc").map(|at| chunk[at..at + 4].to_vec()),
         Some(crc.to_le_bytes().to_vec())
     );
+}
+
+#[test]
+fn checkpoints_are_as_specified() {
+    let header = CheckpointHeader {
+        generation: 0x0102_0304_0506,
+        next_block: 0x1112_1314,
+        containers: 0x2122,
+        payload_bytes: 0x3132_3334_3536,
+        payload_crc: 0x4142_4344,
+        phase: [0x5a; 32],
+        program: [0xa5; 32],
+    };
+    let fields: [(&str, &[u8]); 8] = [
+        ("magic", b"\x89ADC\r\n\x1a\n"),
+        ("version", &1_u32.to_le_bytes()),
+        ("payload_crc", &header.payload_crc.to_le_bytes()),
+        ("generation", &header.generation.to_le_bytes()),
+        ("next_block", &header.next_block.to_le_bytes()),
+        ("containers", &header.containers.to_le_bytes()),
+        ("payload_bytes", &header.payload_bytes.to_le_bytes()),
+        ("digests", &[header.phase, header.program].concat()),
+    ];
+    let encoded = header.encode();
+    check("checkpoint header", &encoded, 0, &fields);
+    assert_eq!(CheckpointHeader::decode(&encoded), Some(header));
+    for at in 0..encoded.len() {
+        let mut damaged = encoded;
+        damaged[at] ^= 1;
+        assert_eq!(CheckpointHeader::decode(&damaged), None, "byte {at}");
+    }
 }
 
 #[test]

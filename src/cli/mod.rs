@@ -196,6 +196,9 @@ struct RunArguments {
     /// Discard what an earlier run left in the results directory.
     #[arg(long)]
     fresh: bool,
+    /// How often the state of a tile that takes long is kept, at most; 0 for every block.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    checkpoint_seconds: u64,
     /// Keep the pools after the run is finished.
     #[arg(long)]
     keep_pools: bool,

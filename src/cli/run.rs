@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 /// Folder of imported bars, under the results root.
 pub(super) use crate::market::BARS_CACHE;
@@ -165,6 +166,7 @@ pub(super) struct Prepared {
     shard: Option<Shard>,
     pub(super) stop: Arc<AtomicBool>,
     finished: AtomicU64,
+    checkpoint_every: Option<Duration>,
 }
 
 impl Prepared {
@@ -189,6 +191,7 @@ impl Prepared {
             shard,
             stop: stop_flag()?,
             finished: AtomicU64::new(0),
+            checkpoint_every: None,
             workflow,
         })
     }
@@ -208,6 +211,8 @@ impl Prepared {
             stop: &self.stop,
             finished: &self.finished,
             shard: self.shard,
+            checkpoint_every: self.checkpoint_every,
+            tell: &|text| eprintln!("note: {text}"),
         })
     }
 
@@ -254,12 +259,13 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let workflow = load(arguments)?;
     std::fs::create_dir_all(&arguments.results_root)
         .map_err(Error::io("create", &arguments.results_root))?;
-    let prepared = Prepared::new(
+    let mut prepared = Prepared::new(
         workflow,
         &arguments.results_root,
         arguments.threads,
         arguments.shard,
     )?;
+    prepared.checkpoint_every = Some(Duration::from_secs(arguments.checkpoint_seconds));
     let workflow = &prepared.workflow;
     let pools = arguments
         .results_root

@@ -9,9 +9,10 @@ use crate::execution::{Distance, Entry, EntryOrder, Outcome, Seen, Waiting};
 use crate::kernel::next_outside;
 use admf_formats::event::{Order, OrderStatus, Reason, TimeInForce};
 use admf_formats::units::F64_NULL;
+use serde::{Deserialize, Serialize};
 
 /// An order that works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Working {
     pub(super) order: EntryOrder,
     /// What it fills, `entry_order` its sequence.

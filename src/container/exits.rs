@@ -10,9 +10,10 @@ use crate::execution::{Anchor, Hit, Levels, Line, Reentry, Seen};
 use crate::kernel::next_outside;
 use admf_formats::event::{ExitReason, Order, OrderType};
 use admf_formats::units::F64_NULL;
+use serde::{Deserialize, Serialize};
 
 /// Exits of an entry that is on its way, as they are known at its signal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Plan {
     /// Close of the bar of the signal.
     pub(super) close: f64,

@@ -12,9 +12,10 @@ use super::{BlockView, Container, ContainerRules, Sink, Wishes};
 use crate::execution::Levels;
 use crate::strategy::{Mask, Masks, WORDS};
 use admf_formats::event::{ExitReason, OrderStatus, Reason};
+use serde::{Deserialize, Serialize};
 
 /// What such a container carries besides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Managed {
     /// Exits of the entry that is on its way.
     pub(super) plan: Plan,

@@ -35,6 +35,7 @@ use crate::strategy::{FEATURES_MAX, Mask, Masks};
 use admf_formats::event::{self, ExitReason, Payload, Reason, Side, Stamp};
 use admf_formats::result::{Ledger, ResultRecord, Status};
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
+use serde::{Deserialize, Serialize};
 
 /// What all containers of a phase have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,7 +155,7 @@ const fn open_trade_bytes() -> usize {
 }
 
 /// The bars a container trades on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// First bar, absolute.
     pub first: u64,
@@ -194,7 +195,7 @@ impl BlockView<'_> {
 }
 
 /// A decision whose orders wait for their fill.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Pending {
     /// -1, 0 or 1: the position that is wanted.
     target: f64,
@@ -211,8 +212,8 @@ struct Pending {
     measure: f64,
 }
 
-/// One container.
-#[derive(Clone, Debug)]
+/// One container. All that it is at the end of a block is in its fields, and goes into checkpoints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Container {
     /// Index in its phase, from 0.
     pub index: u64,
@@ -277,6 +278,16 @@ impl Container {
             watch: Watch::new(rules.portfolio.initial_capital),
             managed: Managed::NONE,
         }
+    }
+
+    /// Goes on from what this container was when it was saved. Which columns are its own is a matter
+    /// of the tile, and stays.
+    pub fn resume(&mut self, saved: Container) {
+        debug_assert_eq!(self.parameters, saved.parameters);
+        *self = Container {
+            columns: self.columns,
+            ..saved
+        };
     }
 
     /// Whether equity was exhausted: the container has failed.

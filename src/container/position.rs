@@ -12,9 +12,10 @@ use admf_formats::event::{
     PositionUpdate, Reason, RiskBreach, Side,
 };
 use admf_formats::units::F64_NULL;
+use serde::{Deserialize, Serialize};
 
 /// A position that is held.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Units held, signed.
     pub(super) units: f64,

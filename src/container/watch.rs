@@ -17,9 +17,10 @@ use crate::execution::FillAt;
 use crate::strategy::Masks;
 use admf_formats::event::{ExitReason, OrderStatus, Reason, RiskBreach, RiskRule};
 use admf_formats::units::F64_NULL;
+use serde::{Deserialize, Serialize};
 
 /// How long entries are rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Halt {
     None,
     /// To the end of the day.
@@ -29,7 +30,7 @@ enum Halt {
 }
 
 /// What the rules of this file know of the bars before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     /// Local day and close of the last bar.
     day: i32,

@@ -1,6 +1,7 @@
 //! Distances from a price: what exit levels and prices of orders are made of.
 
 use admf_formats::units::PARAMETERS_MAX;
+use serde::{Deserialize, Serialize};
 
 /// A number of a rule: written down, or one of the parameters of the container.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,7 +77,7 @@ impl Distance {
 }
 
 /// A price as a function of its anchor: `anchor * scale + offset`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// Factor of the anchor.
     pub scale: f64,

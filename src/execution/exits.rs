@@ -5,6 +5,7 @@
 
 use super::distance::{Amount, Distance, Line};
 use admf_formats::event::ExitReason;
+use serde::{Deserialize, Serialize};
 
 /// What levels are measured from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub struct Seen {
 }
 
 /// Levels of an open position; infinite where there is none.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     /// Stop loss.
     pub stop: f64,

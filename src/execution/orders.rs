@@ -8,6 +8,7 @@ use super::distance::{Amount, Distance};
 use super::exits::Seen;
 use admf_formats::event::OrderType;
 use admf_formats::units::F64_NULL;
+use serde::{Deserialize, Serialize};
 
 /// How a position is entered.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +57,7 @@ impl EntryRules {
 }
 
 /// A working order of an entry.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EntryOrder {
     /// Whether it buys.
     pub is_buy: bool,

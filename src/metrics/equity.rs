@@ -7,9 +7,10 @@
 use super::block::BlockFigures;
 use crate::kernel;
 use admf_formats::result::EquityTotals;
+use serde::{Deserialize, Serialize};
 
 /// How a span's figures are taken. It follows from the configuration, never from observed values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EquityPath {
     /// Cash is exactly zero while units are held (all in, fractional, long only): a bar's return
     /// is the price's own, taken from the block's prefix sums.
@@ -19,7 +20,7 @@ pub enum EquityPath {
 }
 
 /// The fold of one container's equity.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct EquityFold {
     path: EquityPath,
     totals: EquityTotals,

@@ -2,9 +2,10 @@
 
 use admf_formats::event::{Accrual, Fill, OrderStatus, PortfolioUpdate};
 use admf_formats::result::ExecutionTotals;
+use serde::{Deserialize, Serialize};
 
 /// Folds what orders came to and what they cost, in order of the events.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ExecutionFold {
     totals: ExecutionTotals,
     /// Value of the fill whose PORTFOLIO_UPDATE comes next.

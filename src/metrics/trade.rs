@@ -2,9 +2,10 @@
 
 use admf_formats::event::PositionClose;
 use admf_formats::result::TradeTotals;
+use serde::{Deserialize, Serialize};
 
 /// Folds closed trades, in order of closing.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct TradeFold(TradeTotals);
 
 impl TradeFold {

@@ -14,6 +14,7 @@ use admf_formats::archive::{
 use admf_formats::manifest::Manifest;
 use admf_formats::result::ResultRecord;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -78,6 +79,58 @@ enum Message {
     },
     Batch(Batch, Receipt),
     Forget(u64),
+    /// Asks for the chains of these containers, when what they lead to is on the disk.
+    Settle(Vec<KeptChain>, Sender<Vec<KeptChain>>),
+}
+
+/// What the archive holds of a container that is not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptChain {
+    /// Index of the container.
+    pub container: u64,
+    /// Where its last chunk of each kind lies; 0 for none.
+    pub last_chunk: [u64; CHUNK_KINDS],
+}
+
+impl KeptChain {
+    /// Whether the archive holds nothing of it.
+    pub fn is_empty(&self) -> bool {
+        self.last_chunk == [0; CHUNK_KINDS]
+    }
+
+    const fn range(&self) -> u64 {
+        self.container / CONTAINERS_PER_ARCHIVE
+    }
+
+    /// Where the last of its chunks ends in this archive; `None` where one of them is not there.
+    fn end(&self, file: &File, header: &ArchiveHeader) -> Option<u64> {
+        let length = file.metadata().ok()?.len();
+        let mut end = 0;
+        for (at, kind) in self.last_chunk.into_iter().zip(ChunkKind::ALL) {
+            if at == 0 {
+                continue;
+            }
+            let mut bytes = [0; CHUNK_HEADER_BYTES];
+            file.read_exact_at(&mut bytes, at).ok()?;
+            let chunk = ChunkHeader::decode(&bytes, header.seed(), at)?;
+            let own_end = at + chunk.stride();
+            if chunk.container != self.container || chunk.kind != kind || own_end > length {
+                return None;
+            }
+            end = end.max(own_end);
+        }
+        Some(end)
+    }
+
+    /// Whether what was handed over for this container still lies in the archives of `folder`.
+    pub fn is_kept(&self, folder: &Path) -> bool {
+        let is_there = || {
+            let file = File::open(folder.join(file_name(self.range()))).ok()?;
+            let header = existing_header(&file, self.range())?;
+            self.end(&file, &header)
+        };
+        self.is_empty() || is_there().is_some()
+    }
 }
 
 /// How an archive is written.
@@ -130,6 +183,17 @@ impl ArchiveWriter {
         options: &ArchiveOptions,
         on_commit: OnCommit,
     ) -> Result<ArchiveWriter> {
+        ArchiveWriter::start_from(folder, manifest, options, on_commit, &[])
+    }
+
+    /// Starts the thread; these containers go on with what the archives hold of them.
+    pub fn start_from(
+        folder: &Path,
+        manifest: &Manifest,
+        options: &ArchiveOptions,
+        on_commit: OnCommit,
+        kept: &[KeptChain],
+    ) -> Result<ArchiveWriter> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let (buffers, batches) = (
             options.workers * BUFFERS_PER_WORKER,
@@ -156,7 +220,12 @@ impl ArchiveWriter {
             manifest: manifest.encode(),
             containers: manifest.containers,
             open: HashMap::new(),
-            chains: HashMap::new(),
+            chains: kept
+                .iter()
+                .filter(|chain| !chain.is_empty())
+                .map(|chain| (chain.container, chain.last_chunk))
+                .collect(),
+            kept: kept.to_vec(),
             out: Vec::new(),
             slots: Vec::new(),
             on_commit,
@@ -184,6 +253,14 @@ impl ArchiveWriter {
                     Message::Forget(container) => {
                         files.chains.remove(&container);
                         Ok(())
+                    }
+                    Message::Settle(mut chains, answer) => {
+                        let settled = files.settle(&mut chains);
+                        if settled.is_ok() {
+                            // A worker that no longer waits has failed.
+                            let _ = answer.send(chains);
+                        }
+                        settled
                     }
                     Message::Batch(mut batch, receipt) => {
                         let written = files.commit(&batch);
@@ -307,6 +384,16 @@ impl ArchiveHandle {
             .map_err(|_| self.gone())
     }
 
+    /// Waits until everything that this worker handed over is written, and what these containers'
+    /// chunks lead to is on the disk; gives their chains.
+    pub fn settle(&self, chains: Vec<KeptChain>) -> Result<Vec<KeptChain>> {
+        let (answer, answered) = bounded(1);
+        self.messages
+            .send(Message::Settle(chains, answer))
+            .map_err(|_| self.gone())?;
+        answered.recv().map_err(|_| self.gone())
+    }
+
     /// An empty batch from the stock; waits where the writer is behind.
     pub fn batch(&self) -> Result<Batch> {
         self.batches.recv().map_err(|_| self.gone())
@@ -356,6 +443,8 @@ struct Files {
     is_complete: Vec<bool>,
     /// Last chunk of each kind, for the containers that run now.
     chains: HashMap<u64, [u64; CHUNK_KINDS]>,
+    /// What containers that go on from a checkpoint have in the archives: it is not cut off.
+    kept: Vec<KeptChain>,
     out: Vec<u8>,
     slots: Vec<u8>,
     on_commit: OnCommit,
@@ -393,8 +482,17 @@ impl Files {
                     header
                 }
             };
-            // What a killed run appended for containers that it did not finish leads nowhere.
-            let (end, committed) = committed_end(&file, &path, &header)?;
+            // What a killed run appended for containers that it did not finish leads nowhere, but
+            // for those that go on from a checkpoint.
+            let (mut end, committed) = committed_end(&file, &path, &header)?;
+            for chain in self.kept.iter().filter(|chain| chain.range() == range) {
+                let kept = chain.end(&file, &header);
+                end = end.max(kept.ok_or_else(|| Error::Damaged {
+                    path: path.clone(),
+                    offset: chain.last_chunk.into_iter().max().unwrap_or(0),
+                    message: "a checkpoint leads here, where its chunk is not".to_owned(),
+                })?);
+            }
             file.set_len(end).map_err(Error::io("truncate", &path))?;
             let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
             self.open.insert(
@@ -423,6 +521,28 @@ impl Files {
         file.end += out.len() as u64;
         self.out = out;
         self.chains.insert(container, chain);
+        Ok(())
+    }
+
+    /// Fills in the chains of containers, and syncs the files that hold them.
+    fn settle(&mut self, chains: &mut [KeptChain]) -> Result<()> {
+        let mut synced = None;
+        for chain in chains {
+            chain.last_chunk = self
+                .chains
+                .get(&chain.container)
+                .copied()
+                .unwrap_or_default();
+            let range = chain.range();
+            // Tiles have neighbours: a file comes in one run.
+            if !chain.is_empty() && synced != Some(range) {
+                let file = self.file(range)?;
+                file.file
+                    .sync_data()
+                    .map_err(Error::io("sync", &file.path))?;
+                synced = Some(range);
+            }
+        }
         Ok(())
     }
 

@@ -4,6 +4,9 @@
 //! every set is recycled. Ties go to the trade that closed earlier. Nothing here touches a frame.
 
 use super::condition::Condition;
+use crate::state::{StateReader, StateWriter};
+use serde::{Deserialize, Serialize};
+use std::io;
 
 /// Which closed trades keep all their events.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,7 +70,7 @@ impl std::fmt::Display for Keep {
 }
 
 /// A trade that is in a set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Kept {
     trade: u32,
     pnl: f64,
@@ -123,6 +126,30 @@ impl KeptTrades {
             best_floor: f64::NEG_INFINITY,
             worst_ceiling: f64::INFINITY,
         }
+    }
+
+    /// Writes the sets, for [`KeptTrades::load`].
+    ///
+    /// Errors: those of the writer.
+    pub fn save(&self, into: &mut StateWriter<'_>) -> io::Result<()> {
+        let KeptTrades {
+            keep: _,
+            kept,
+            counts,
+            best_floor,
+            worst_ceiling,
+        } = self;
+        into.put(&(kept, counts, best_floor, worst_ceiling))
+    }
+
+    /// Makes these sets, which are new, the ones that were saved.
+    ///
+    /// Errors: those of the reader.
+    pub fn load(&mut self, from: &mut StateReader<'_>) -> io::Result<()> {
+        let kept: Vec<Kept>;
+        (kept, self.counts, self.best_floor, self.worst_ceiling) = from.get()?;
+        self.kept.extend(kept);
+        Ok(())
     }
 
     /// A trade closed with this profit; tells whose events are kept no longer.

@@ -20,7 +20,8 @@ mod tests;
 
 pub(crate) use archive::BUFFERS_PER_WORKER;
 pub use archive::{
-    ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, OnCommit, committed, scan_records,
+    ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, KeptChain, OnCommit, committed,
+    scan_records,
 };
 pub use condition::{COMPARISONS_MAX, Condition};
 pub use kept::KeptTrades;

@@ -4,6 +4,7 @@
 //! frames happen to lie in segments. Segments are recycled as soon as nothing kept lies in them.
 
 mod past;
+mod saved;
 
 use super::pool::Pool;
 use super::receipt::Way;
@@ -15,6 +16,7 @@ use admf_formats::segment::{
     FRAME_BYTES_MAX, commit_word, frame_bytes, frame_sequence, frame_trade, parse_commit,
     write_frame,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Trades that may be open at once in one container.
@@ -43,7 +45,7 @@ struct Held {
     ordinal: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct OpenTrade {
     trade: u32,
     frames: u64,

@@ -20,6 +20,27 @@ impl Sets<'_> {
             Sets::Chosen(list) => list.len() as u64,
         }
     }
+
+    /// The container of this index; none where there is no such one.
+    pub(super) fn set(&self, index: u64) -> Option<ParameterSet> {
+        let values = match self {
+            _ if index >= self.len() => return None,
+            Sets::Space { space, .. } => space.values(index % space.len()),
+            Sets::Chosen(list) => list[index as usize].1,
+        };
+        Some(ParameterSet { index, values })
+    }
+
+    /// These containers, all of one symbol; gives that.
+    pub(super) fn of(&self, containers: &[u64], into: &mut Vec<ParameterSet>) -> u16 {
+        into.clear();
+        into.extend(containers.iter().filter_map(|index| self.set(*index)));
+        let first = containers.first().copied().unwrap_or(0);
+        match self {
+            Sets::Space { space, .. } => (first / space.len()) as u16,
+            Sets::Chosen(list) => list[first as usize].0,
+        }
+    }
 }
 
 /// Containers cut into tiles; no tile has two symbols.

@@ -5,7 +5,7 @@
 
 use super::tile::{failed_record, failure_of, panic_text, run_to_end};
 use crate::container::Sink;
-use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
+use crate::topology::{Job, NoCheckpoints, ParameterSet, TileEnd, TileSink, Worker};
 use crate::{Error, Result};
 use admf_formats::event::{AnyPayload, EventKind, Payload, Stamp};
 use admf_formats::result::{Ledger, ResultRecord, Status};
@@ -57,7 +57,7 @@ pub fn listen(job: Job<'_>, set: &ParameterSet, listener: Listener<'_>) -> Resul
     let sets = std::slice::from_ref(set);
     // After a panic nothing of the worker is used again.
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        run_to_end(&mut worker, job, sets, &mut ear)
+        run_to_end(&mut worker, job, sets, &mut ear, &mut NoCheckpoints)
     }));
     match ran {
         Ok(Ok(TileEnd::Finished)) => {

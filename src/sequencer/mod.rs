@@ -1,5 +1,6 @@
 //! Phases and their windows: planned, run, and folded into their aggregate.
 
+mod checkpoint;
 mod comparison;
 mod curve;
 mod drive;

@@ -1,5 +1,6 @@
 //! One phase: planned, run by workers over tiles, folded into its aggregate.
 
+use super::checkpoint::{self, CheckpointRules, Found, Keeper, ResumedTile, Wanted};
 use super::footprint::feature_bytes;
 use super::layout::{Layout, Sets};
 use super::tile::{Finished, TileRunner, ToArchive};
@@ -12,7 +13,7 @@ use crate::segment::retention::{Backing, RetentionPolicy};
 use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committed, scan_records};
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
-use crate::topology::{Job, ParameterSet, TileEnd, Worker};
+use crate::topology::{self, Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, Worker};
 use crate::tracer::Tracer;
 use crate::{Error, Result};
 use admf_formats::archive::SLOT_BYTES;
@@ -22,10 +23,12 @@ use admf_formats::report::{
 };
 use admf_formats::result::ResultRecord;
 use admf_formats::units::rfc3339;
+use sha2::{Digest, Sha256};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A symbol with its bars opened.
 pub struct Symbol {
@@ -63,6 +66,10 @@ pub struct RunSettings<'a> {
     pub finished: &'a AtomicU64,
     /// The part of the containers that this process runs; all without one.
     pub shard: Option<Shard>,
+    /// At least so long between two checkpoints of a tile; none are kept without.
+    pub checkpoint_every: Option<Duration>,
+    /// Tells people what they should know while a phase runs.
+    pub tell: &'a (dyn Fn(&str) + Sync),
 }
 
 /// A phase with its candidates, before or while it runs.
@@ -266,7 +273,7 @@ impl PhaseRun<'_> {
             let features = feature_bytes(settings.strategy, rules, settings.space, &layout)?;
             let tracer = size_of::<Tracer>() as u64 + traces.tracer_bytes();
             let own = sets_max * (2 * size_of::<ParameterSet>() as u64 + tracer);
-            Ok(vec![
+            let mut parts = vec![
                 Part {
                     name: "stacks",
                     bytes: plan::STACK_BYTES / 4,
@@ -292,7 +299,14 @@ impl PhaseRun<'_> {
                     bytes: ArchiveOptions::bytes(1, segment_bytes, traces.ring_bytes())
                         + traces.order_bytes(),
                 },
-            ])
+            ];
+            if self.storage == ResultsStorage::Disk {
+                parts.push(Part {
+                    name: "checkpoints",
+                    bytes: checkpoint::bytes(sets_max),
+                });
+            }
+            Ok(parts)
         };
         let mut workers_max = settings.threads;
         loop {
@@ -352,6 +366,51 @@ impl PhaseRun<'_> {
     pub(super) fn aggregator(&self) -> Aggregator {
         Aggregator::new(self.manifest().report_context(), self.phase.top_n)
             .with_percentiles(&self.phase.percentiles)
+    }
+
+    /// How the states of its tiles are kept; none where they are not.
+    fn checkpoints(&self, manifest: &Manifest) -> Option<CheckpointRules<'_>> {
+        let settings = self.settings;
+        let mut identity = Sha256::new();
+        // Its settings, its bars and those that it trades on are in the manifest.
+        identity.update(manifest.encode());
+        for piece in &self.pieces {
+            identity.update(piece.features_from(self.phase.warmup).to_le_bytes());
+        }
+        Some(CheckpointRules {
+            every: settings.checkpoint_every?,
+            folder: &settings.pools,
+            name: &self.phase.name,
+            phase: identity.finalize().into(),
+            count: self.sets.len(),
+            tell: settings.tell,
+            has_warned: AtomicBool::new(false),
+        })
+    }
+
+    /// The tiles that go on from a checkpoint, as large as the plan allows.
+    fn find_checkpoints(
+        &self,
+        checkpoints: &CheckpointRules<'_>,
+        traces: &Path,
+        done: &[u64],
+    ) -> Result<Found> {
+        let layout = Layout::new(&self.sets, self.tile_cap);
+        let (strategy, rules) = (self.settings.strategy, &self.phase.container);
+        let planned = feature_bytes(strategy, rules, self.settings.space, &layout)?;
+        let (own, sets_max) = (self.own(), layout.sets_max());
+        let is_done = |index: u64| done[(index / 64) as usize] >> (index % 64) & 1 == 1;
+        let wanted = Wanted {
+            traces,
+            is_wanted: &|index| own.contains(&index) && !is_done(index),
+            set: &|index| self.sets.set(index),
+            fits: &|sets| {
+                let has_room = sets.len() as u64 <= sets_max;
+                Ok(has_room && topology::feature_bytes(strategy, rules, sets)? <= planned)
+            },
+            containers_max: (self.plan.workers * plan::TILE_SETS_MAX) as usize,
+        };
+        checkpoint::find(checkpoints, &wanted)
     }
 
     fn writes_json(&self) -> bool {
@@ -416,6 +475,9 @@ impl PhaseRun<'_> {
     }
 }
 
+/// How the tiles of a phase are kept, and those that go on from what was kept.
+type Kept<'a> = (&'a CheckpointRules<'a>, &'a [ResumedTile]);
+
 /// The bars of a span with the times of the first and the last.
 pub(super) fn symbol_window(symbol: &Symbol, span: Span) -> Result<SymbolWindow> {
     Ok(SymbolWindow {
@@ -469,7 +531,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     match run.storage {
         ResultsStorage::Memory => {
             let table = Mutex::new(vec![None; containers as usize]);
-            run_workers(run, &manifest, &[], None, &table)?;
+            run_workers(run, &manifest, &[], None, &table, None)?;
             let table = table
                 .into_inner()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -484,7 +546,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
         }
         ResultsStorage::Disk => {
             let traces = folder.traces();
-            let done = committed(&traces, containers)?;
+            let mut done = committed(&traces, containers)?;
             let count: u64 = done.iter().map(|bits| u64::from(bits.count_ones())).sum();
             run.settings.finished.store(count, Ordering::Relaxed);
             let options = ArchiveOptions {
@@ -504,10 +566,26 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                 }
                 Ok(())
             };
-            let writer = ArchiveWriter::start(&traces, &manifest, &options, Box::new(on_commit))?;
+            let checkpoints = run.checkpoints(&manifest);
+            let found = match &checkpoints {
+                Some(rules) => run.find_checkpoints(rules, &traces, &done)?,
+                None => Found::default(),
+            };
+            // What goes on from a checkpoint is in no other tile.
+            for index in found.tiles.iter().flat_map(|tile| &tile.containers) {
+                done[(index / 64) as usize] |= 1 << (index % 64);
+            }
+            let writer = ArchiveWriter::start_from(
+                &traces,
+                &manifest,
+                &options,
+                Box::new(on_commit),
+                &found.chains,
+            )?;
             let handle = writer.handle();
             let table = Mutex::new(Vec::new());
-            let ran = run_workers(run, &manifest, &done, Some(&handle), &table);
+            let kept = checkpoints.as_ref().map(|rules| (rules, &found.tiles[..]));
+            let ran = run_workers(run, &manifest, &done, Some(&handle), &table, kept);
             drop(handle);
             let written = writer.written();
             // The writer's own error is the cause where both failed.
@@ -532,6 +610,9 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             })?;
             // Seals were written while the archives were read.
             sealing.finish()?;
+            if let Some(rules) = &checkpoints {
+                checkpoint::clear(rules)?;
+            }
         }
     }
     let aggregate = aggregator.report();
@@ -581,6 +662,7 @@ fn run_workers(
     done: &[u64],
     archive: Option<&ArchiveHandle>,
     table: &Mutex<Vec<Option<ResultRecord>>>,
+    kept: Option<Kept<'_>>,
 ) -> Result<()> {
     let settings = run.settings;
     let next = AtomicU64::new(0);
@@ -593,8 +675,9 @@ fn run_workers(
                     .name(format!("worker-{worker}"))
                     .stack_size(plan::STACK_BYTES as usize)
                     .spawn(move |_| {
+                        let worker = worker as u32;
                         let ended =
-                            run_worker(run, manifest, worker as u32, next, done, archive, table);
+                            run_worker(run, manifest, worker, next, done, archive, table, kept);
                         if ended.is_err() {
                             // The others need not go on: the run fails.
                             next.store(u64::MAX / 2, Ordering::Relaxed);
@@ -624,6 +707,10 @@ fn run_workers(
     Ok(())
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what all workers share, spelled out once"
+)]
 fn run_worker(
     run: &PhaseRun<'_>,
     manifest: &Manifest,
@@ -632,6 +719,7 @@ fn run_worker(
     done: &[u64],
     archive: Option<&ArchiveHandle>,
     table: &Mutex<Vec<Option<ResultRecord>>>,
+    kept: Option<Kept<'_>>,
 ) -> Result<TileEnd> {
     let (settings, rules) = (run.settings, &run.phase.container);
     let layout = Layout::new(&run.sets, run.tile_cap);
@@ -682,12 +770,26 @@ fn run_worker(
         frames: Vec::new(),
     };
     let mut end = TileEnd::Finished;
+    let (rules_of_checkpoints, resumed) = kept.unzip();
+    let resumed: &[ResumedTile] = resumed.unwrap_or_default();
+    let mut keeper = match (rules_of_checkpoints, archive) {
+        (Some(rules), Some(archive)) => Some(Keeper::new(rules, archive, sets_max as usize)),
+        _ => None,
+    };
     loop {
         let tile = next.fetch_add(1, Ordering::Relaxed);
-        if tile >= layout.tiles() {
-            break;
-        }
-        let symbol = layout.tile(tile, is_wanted, &mut sets);
+        // Those first that are on their way.
+        let from = resumed.get(tile as usize);
+        let symbol = match from {
+            Some(from) => run.sets.of(&from.containers, &mut sets),
+            None => {
+                let tile = tile - resumed.len() as u64;
+                if tile >= layout.tiles() {
+                    break;
+                }
+                layout.tile(tile, is_wanted, &mut sets)
+            }
+        };
         if sets.is_empty() {
             continue;
         }
@@ -706,12 +808,22 @@ fn run_worker(
             Some(to_archive) => to_archive,
             None => &mut to_table,
         };
-        end = runner.run(job, &sets, archive, finished)?;
+        let checkpoints: &mut dyn Checkpoints = match &mut keeper {
+            Some(keeper) => {
+                keeper.begin(&sets, runner.streams(), from);
+                keeper
+            }
+            None => &mut NoCheckpoints,
+        };
+        end = runner.run(job, &sets, archive, finished, checkpoints)?;
         if let Some(to_archive) = &mut to_archive {
             to_archive.send()?;
         }
         if end == TileEnd::Stopped {
             break;
+        }
+        if let Some(keeper) = &mut keeper {
+            keeper.finish()?;
         }
         settings
             .finished

@@ -4,12 +4,14 @@ use super::traces::Traces;
 use crate::Result;
 use crate::container::{Container, NoSink, Sink};
 use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage, Staged};
-use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
+use crate::state::{StateReader, StateWriter};
+use crate::topology::{Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
 use admf_formats::event::{EventKind, EventSet, Payload, Reason, Stamp};
 use admf_formats::result::{
     EquityTotals, ExecutionTotals, Ledger, ResultRecord, Status, TradeTotals,
 };
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The tracers of a tile.
@@ -120,6 +122,28 @@ impl TileSink for RingSink<'_> {
     fn failure(&mut self) -> Option<crate::Error> {
         self.error.take()
     }
+
+    fn save(&mut self, place: usize, into: &mut StateWriter<'_>) -> io::Result<()> {
+        let tracer = &mut self.tracers[place];
+        tracer.count(&mut self.staged[place]);
+        into.put(&true)?;
+        into.put(&self.refused[place])?;
+        tracer.save(self.pool, into)
+    }
+
+    fn load(&mut self, place: Option<usize>, from: &mut StateReader<'_>) -> io::Result<()> {
+        if !from.get::<bool>()? {
+            return Ok(());
+        }
+        let refused = from.get()?;
+        let Some(place) = place else {
+            return Tracer::skip(from);
+        };
+        self.refused[place] = refused;
+        self.tracers[place].load(self.pool, from)?;
+        self.staged[place] = self.tracers[place].stage();
+        Ok(())
+    }
 }
 
 /// Takes finished containers.
@@ -197,6 +221,11 @@ impl TileRunner {
         }
     }
 
+    /// Whether a container may hand over frames before its end.
+    pub(super) fn streams(&self) -> bool {
+        self.traces.streams()
+    }
+
     /// Runs the tile and hands over every container of it.
     ///
     /// A panic is found by running the containers singly: the one that panics fails with its
@@ -207,13 +236,14 @@ impl TileRunner {
         sets: &[ParameterSet],
         archive: Option<&ArchiveHandle>,
         finished: &mut dyn Finished,
+        checkpoints: &mut dyn Checkpoints,
     ) -> Result<TileEnd> {
         self.tracers.clear();
         self.tracers.extend(
             sets.iter()
                 .map(|set| Tracer::new(self.traces.of(set.index, self.count), set.index)),
         );
-        let is_traced = !self.tracers.iter().all(Tracer::is_idle);
+        let is_traced = !self.tracers.iter().all(Tracer::is_idle) || checkpoints.is_resumed();
         let mut sink = RingSink {
             pool: &mut self.pool,
             archive,
@@ -232,9 +262,9 @@ impl TileRunner {
         // The tile's state is discarded after a panic, so nothing half-changed is seen again.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             if is_traced {
-                run_to_end(worker, job, sets, &mut sink)
+                run_to_end(worker, job, sets, &mut sink, checkpoints)
             } else {
-                run_to_end(worker, job, sets, &mut NoSink)
+                run_to_end(worker, job, sets, &mut NoSink, checkpoints)
             }
         }));
         let refused = std::mem::take(&mut sink.refused);
@@ -261,7 +291,8 @@ impl TileRunner {
                     return Ok(TileEnd::Finished);
                 }
                 for set in sets {
-                    if self.run(job, std::slice::from_ref(set), archive, finished)?
+                    let single = std::slice::from_ref(set);
+                    if self.run(job, single, archive, finished, &mut NoCheckpoints)?
                         == TileEnd::Stopped
                     {
                         return Ok(TileEnd::Stopped);
@@ -324,8 +355,9 @@ pub(super) fn run_to_end<S: TileSink>(
     job: Job<'_>,
     sets: &[ParameterSet],
     sink: &mut S,
+    checkpoints: &mut dyn Checkpoints,
 ) -> Result<TileEnd> {
-    let end = worker.run_tile(job, sets, sink)?;
+    let end = worker.run_tile_from(job, sets, sink, checkpoints)?;
     if end == TileEnd::Finished {
         fail_exhausted(worker, sink);
     }

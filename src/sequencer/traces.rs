@@ -58,6 +58,12 @@ impl Traces {
         std::iter::once(&self.rules).chain(own)
     }
 
+    /// Whether any of them streams to the archive.
+    pub(super) fn streams(&self) -> bool {
+        self.all()
+            .any(|rules| Tracer::segments_on_their_way(rules) > 0)
+    }
+
     /// Size of the segments of a pool that serves all of them.
     pub(super) fn segment_bytes(&self) -> u64 {
         let sizes = self.all().map(tracer::segment_bytes);

@@ -14,7 +14,7 @@ const POLICIES: [&str; 3] = ["full", "trade_complete", "sliding_window"];
 
 /// A container as its archive has it.
 #[derive(Clone, Debug, PartialEq)]
-struct Committed {
+pub(crate) struct Committed {
     record: String,
     trace: Vec<String>,
     trades: Vec<String>,
@@ -31,15 +31,15 @@ fn text(frame: &Frame) -> String {
 
 /// What a results directory holds.
 #[derive(Default)]
-struct Content {
-    json: BTreeMap<PathBuf, Vec<u8>>,
-    committed: BTreeMap<u64, Committed>,
+pub(crate) struct Content {
+    pub(crate) json: BTreeMap<PathBuf, Vec<u8>>,
+    pub(crate) committed: BTreeMap<u64, Committed>,
     /// Of containers that are not committed.
     events: BTreeMap<u64, Events>,
     closes: BTreeMap<u64, HashSet<u64>>,
 }
 
-fn files(root: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![root.to_path_buf()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -56,7 +56,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Reads everything; what cannot be read is empty, and the check for losses tells.
-fn read(root: &Path) -> Content {
+pub(crate) fn read(root: &Path) -> Content {
     let mut content = Content::default();
     for path in files(root) {
         match path.extension().and_then(|ending| ending.to_str()) {
@@ -251,7 +251,7 @@ retention_policy: {policy}
     file
 }
 
-fn admf(file: &Path, root: &Path, threads: u64, budget: &str) -> Command {
+pub(crate) fn admf(file: &Path, root: &Path, threads: u64, budget: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_admf"));
     command
         .arg("run")
@@ -312,6 +312,9 @@ fn killed_runs_lose_nothing_and_go_on_to_the_same_bytes() {
             let budget = ["24MiB", "64MiB"][random.below(2) as usize];
             let mut command = admf(file, &root, threads, budget);
             command.env("ADMF_WITNESS", &seen_by);
+            // Every other run keeps its state at every block.
+            let seconds = ["0", "5"][random.below(2) as usize];
+            command.args(["--checkpoint-seconds", seconds]);
             let kill = if attempt < 8 {
                 Kill::choose(&steps, number, 150_000, &mut random)
             } else {

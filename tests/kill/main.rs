@@ -3,6 +3,7 @@
 //! `ADMF_KILLS=1000 cargo test --release --features failpoints --test kill -- --nocapture`
 //! is the long form; without `ADMF_KILLS` there are 30 kills of each kind.
 
+mod checkpoints;
 mod engine;
 mod ring;
 

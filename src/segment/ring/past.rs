@@ -6,9 +6,10 @@
 
 use super::{Append, OnFull, Pool, Reach, Ring, Stamp};
 use admf_formats::segment::{frame_bar, frame_ts_ns, parse_commit};
+use serde::{Deserialize, Serialize};
 
 /// Where the window begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Past {
     /// The latest bar or time of all events.
     latest: i64,
