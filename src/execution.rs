@@ -4,11 +4,13 @@ mod costs;
 mod distance;
 mod exits;
 mod orders;
+mod scale_out;
 
 pub use costs::{Borrow, Commission, PerShare, PriceCost};
 pub use distance::{Amount, Distance, Line, Unit};
 pub use exits::{Anchor, BothTouched, ExitRules, Hit, Levels, Reentry, Seen};
 pub use orders::{Entry, EntryOrder, EntryRules, Outcome, Waiting};
+pub use scale_out::{SCALE_OUTS_MAX, ScaleOut, ScaleOuts};
 
 /// When an order decided on the close of bar i fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

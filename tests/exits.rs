@@ -8,7 +8,7 @@ use admf::container::{
 };
 use admf::execution::{
     Amount, Anchor, BothTouched, Commission, Distance, Entry, EntryRules, ExecutionRules,
-    ExitRules, FillAt, PriceCost, Reentry, Unit, Waiting,
+    ExitRules, FillAt, PriceCost, Reentry, ScaleOuts, Unit, Waiting,
 };
 use admf::features::{Feature, FeatureColumns};
 use admf::market::{BarBlock, Calendar, LocalTimes};
@@ -722,6 +722,8 @@ fn exits() -> impl Strategy<Value = ExitRules> {
                 stop_loss,
                 take_profit,
                 trailing_stop,
+                // Parts are held against the loop of tests/accounting.
+                scale_out: ScaleOuts::NONE,
                 anchor: if fill {
                     Anchor::Fill
                 } else {

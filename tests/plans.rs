@@ -126,6 +126,11 @@ fn matrix() -> Vec<(&'static str, Value, Value)> {
         ("exits.max_bars", json!(5), json!(6)),
         ("exits.reentry", json!("after_reset"), json!("at_once")),
         (
+            "exits.scale_out",
+            json!([{"percent": 2, "part": 0.5}]),
+            json!([{"percent": 1, "part": 0.3}, {"percent": 4, "part": 0.5}]),
+        ),
+        (
             "exits.stop_loss",
             json!({"percent": 1}),
             json!({"absolute": 1}),

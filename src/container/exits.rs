@@ -6,7 +6,7 @@
 
 use super::orders::{Execution, market};
 use super::{BlockView, Container, ContainerRules, Pending, Sink};
-use crate::execution::{Anchor, Hit, Levels, Line, Reentry, Seen};
+use crate::execution::{Anchor, BothTouched, Hit, Levels, Line, Reentry, Seen};
 use crate::kernel::next_outside;
 use admf_formats::event::{ExitReason, Order, OrderType};
 use admf_formats::units::F64_NULL;
@@ -82,11 +82,16 @@ impl Container {
         let bars = rules.exits.max_bars.map(|bars| bars.of(&self.parameters));
         self.managed.levels = levels;
         self.managed.booked = booked;
+        self.managed.anchor = match rules.exits.anchor {
+            Anchor::SignalClose => self.managed.plan.close,
+            Anchor::Fill => levels.best,
+        };
+        self.managed.scaled = 0;
         self.managed.last_close = bars.map_or(u64::MAX, |bars| booked + bars as u64 - 1);
     }
 
-    /// Tests the levels of the open position on the bars `from..until`; where one is reached, the
-    /// position is closed and the bar returned.
+    /// Tests the levels of the open position on the bars `from..until`, and closes parts of it at
+    /// those of `scale_out`; where it is closed whole, the bar is returned.
     pub(super) fn test_levels<S: Sink>(
         &mut self,
         rules: &ContainerRules,
@@ -100,30 +105,51 @@ impl Container {
             return None;
         }
         let bars = block.bars;
-        let (first, end) = (
+        let (mut first, end) = (
             (from - bars.first_bar) as usize,
             (until - bars.first_bar) as usize,
         );
-        let (lows, highs) = (&bars.low[..end], &bars.high[..end]);
-        let levels = &mut self.managed.levels;
-        let at = if rules.exits.trailing_stop.is_some() {
-            levels.next_touch(is_long, lows, highs, first)
-        } else if is_long {
-            next_outside(lows, highs, first, levels.stop, levels.target)
-        } else {
-            next_outside(lows, highs, first, levels.target, levels.stop)
+        let scales = rules.exits.scale_out.count() > 0;
+        let (at, is_scaled) = loop {
+            // Up to the bar that reaches the next level of a part, that bar counted.
+            let scaled = if scales {
+                self.next_scaled(rules, is_long, &bars.low[..end], &bars.high[..end], first)
+            } else {
+                end
+            };
+            let until = (scaled + 1).min(end);
+            let (lows, highs) = (&bars.low[..until], &bars.high[..until]);
+            let levels = &mut self.managed.levels;
+            let at = if rules.exits.trailing_stop.is_some() {
+                levels.next_touch(is_long, lows, highs, first)
+            } else if is_long {
+                next_outside(lows, highs, first, levels.stop, levels.target)
+            } else {
+                next_outside(lows, highs, first, levels.target, levels.stop)
+            };
+            if at < until {
+                break (at, at == scaled);
+            }
+            if scaled == end {
+                return None;
+            }
+            self.scale_out(rules, block, scaled, sink);
+            first = scaled + 1;
         };
-        if at == end {
-            return None;
-        }
+        let levels = &self.managed.levels;
         let whole = Seen {
             start: bars.open[at],
-            high: highs[at],
-            low: lows[at],
+            high: bars.high[at],
+            low: bars.low[at],
         };
         let hit = levels.hit(is_long, rules.exits.both_touched, whole);
         let hit = hit.expect("the search stops at bars that reach a level");
         let bar = bars.first_bar + at as u64;
+        let targets_first = rules.exits.both_touched == BothTouched::TargetFirst;
+        let begins_beyond = hit.price == whole.start;
+        if is_scaled && (hit.reason == ExitReason::TakeProfit || targets_first && !begins_beyond) {
+            self.scale_out(rules, block, at, sink);
+        }
         self.leave_at(rules, block, bar, hit, sink);
         Some(bar)
     }

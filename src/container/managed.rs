@@ -25,6 +25,9 @@ pub(super) struct Managed {
     pub(super) booked: u64,
     /// The bar on whose close it was held long enough.
     pub(super) last_close: u64,
+    /// What the levels of parts are measured from, and how many of them are behind.
+    pub(super) anchor: f64,
+    pub(super) scaled: usize,
     /// The order that waits.
     pub(super) working: Option<Working>,
     /// Long and short: the entry's condition held at every close since an exit that no signal
@@ -40,6 +43,8 @@ impl Managed {
         levels: Levels::NONE,
         booked: 0,
         last_close: u64::MAX,
+        anchor: 0.0,
+        scaled: 0,
         working: None,
         blocked: [false; 2],
         day: 0,

@@ -13,6 +13,7 @@ mod managed;
 mod orders;
 mod position;
 mod rule_features;
+mod scale_out;
 mod sink;
 mod watch;
 mod wishes;
@@ -70,7 +71,9 @@ impl ContainerRules {
     /// zero while units are held.
     #[inline(always)]
     pub fn is_all_in(&self) -> bool {
-        self.portfolio.is_all_in() && !self.risk.limits_entries()
+        self.portfolio.is_all_in()
+            && !self.risk.limits_entries()
+            && self.exits.scale_out.count() == 0
     }
 
     /// What entries are sized by, where that is a feature.
@@ -95,18 +98,16 @@ impl ContainerRules {
             );
         }
         if self.portfolio.max_entries > 1 || self.pays_by_the_night() {
-            u64::MAX
-        } else if self.risk.limits_entries() || self.risk.watches_equity() {
-            2048
-        } else {
-            match self.portfolio.sizing {
-                // An entry may be cut to the cash.
-                Sizing::RiskPerTrade { .. } | Sizing::Atr { .. } | Sizing::Volatility { .. } => {
-                    2048
-                }
-                _ => 1536,
-            }
+            return u64::MAX;
         }
+        let is_cut = matches!(
+            self.portfolio.sizing,
+            // An entry may be cut to the cash.
+            Sizing::RiskPerTrade { .. } | Sizing::Atr { .. } | Sizing::Volatility { .. }
+        );
+        let is_limited = self.risk.limits_entries() || self.risk.watches_equity();
+        let whole = if is_cut || is_limited { 2048 } else { 1536 };
+        whole + self.exits.scale_out.count() as u64 * PARTIAL_EXIT_BYTES
     }
 
     /// Whether some rule looks at local days or times of day.
@@ -138,6 +139,16 @@ impl ContainerRules {
         self.watches_days() || self.risk.watches_equity()
     }
 }
+
+/// Bytes of the events of a partial exit.
+const PARTIAL_EXIT_BYTES: u64 = {
+    use admf_formats::event::EventKind::{Fill, Order, PortfolioUpdate, PositionUpdate};
+    use admf_formats::segment::frame_bytes;
+    (frame_bytes(Order)
+        + frame_bytes(Fill)
+        + frame_bytes(PositionUpdate)
+        + frame_bytes(PortfolioUpdate)) as u64
+};
 
 /// Bytes of the events of a trade with one entry, from the first of them up to the orders of the
 /// next one; a stop-limit order that is triggered counted.

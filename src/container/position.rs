@@ -251,31 +251,24 @@ impl Container {
         self.update(execution, held, price, trade, fill, sink);
     }
 
-    /// Closes `part` (0 to 1, exclusive) of the units held; in whole units where sizes are whole,
-    /// rounded down. FILL, POSITION_UPDATE, PORTFOLIO_UPDATE; false where nothing was left to close.
-    #[allow(dead_code, reason = "called by exits that close in parts")]
+    /// Closes `closed` of the units held, signed like them and fewer: FILL, POSITION_UPDATE,
+    /// PORTFOLIO_UPDATE. Equity up to the bar of the execution is folded already.
     pub(super) fn reduce_position<S: Sink>(
         &mut self,
         rules: &ContainerRules,
         execution: Execution,
-        part: f64,
+        closed: f64,
         reason: ExitReason,
         sink: &mut S,
-    ) -> bool {
+    ) {
         let Some(mut position) = self.position else {
-            return false;
+            return;
         };
-        let mut closed = position.units * part;
-        if rules.portfolio.whole_units {
-            closed = closed.trunc();
-        }
-        if closed == 0.0 || closed == position.units {
-            return false;
-        }
         let trade = position.trade;
         let sign = -position.units.signum();
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
+        let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
         let commission = rules.execution.commission.of(closed, price);
         self.cash += closed * price - commission;
         let gain = closed * (price - position.entry_price);
@@ -307,7 +300,6 @@ impl Container {
         let code = (side(held) as u8, reason as u8);
         self.tell(sink, ts, bar, trade, fill, code, &update);
         self.update(execution, held, price, trade, fill, sink);
-        true
     }
 
     /// Closes the position whole: FILL, PORTFOLIO_UPDATE, POSITION_CLOSE last, since it ends the

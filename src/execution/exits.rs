@@ -4,6 +4,7 @@
 //! open and the close: there against what a position of that bar can have seen ([`Seen`]).
 
 use super::distance::{Amount, Distance, Line};
+use super::scale_out::ScaleOuts;
 use admf_formats::event::ExitReason;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,9 @@ pub struct ExitRules {
     pub take_profit: Option<Distance>,
     /// Behind the best price of the bars before.
     pub trailing_stop: Option<Distance>,
-    /// What stop loss and take profit are measured from.
+    /// Where parts are closed.
+    pub scale_out: ScaleOuts,
+    /// What stop loss, take profit and the levels of parts are measured from.
     pub anchor: Anchor,
     /// What holds where a bar reaches both.
     pub both_touched: BothTouched,
@@ -61,6 +64,7 @@ impl ExitRules {
         stop_loss: None,
         take_profit: None,
         trailing_stop: None,
+        scale_out: ScaleOuts::NONE,
         anchor: Anchor::SignalClose,
         both_touched: BothTouched::StopFirst,
         max_bars: None,
@@ -71,7 +75,10 @@ impl ExitRules {
     /// Whether there is a level of price.
     #[inline]
     pub const fn has_levels(&self) -> bool {
-        self.stop_loss.is_some() || self.take_profit.is_some() || self.trailing_stop.is_some()
+        self.stop_loss.is_some()
+            || self.take_profit.is_some()
+            || self.trailing_stop.is_some()
+            || self.scale_out.count() > 0
     }
 
     /// Whether nothing closes a position but the strategy and the end of the window.

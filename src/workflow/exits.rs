@@ -6,7 +6,8 @@ use super::words;
 use crate::Result;
 use crate::container::RuleFeatures;
 use crate::execution::{
-    Anchor, BothTouched, Distance, Entry, EntryRules, ExitRules, Reentry, Waiting,
+    Anchor, BothTouched, Distance, Entry, EntryRules, ExitRules, Reentry, ScaleOut, ScaleOuts,
+    Waiting,
 };
 
 /// The settings under `exits`.
@@ -39,6 +40,7 @@ pub(super) fn exits<'a>(
         stop_loss,
         take_profit,
         trailing_stop,
+        scale_out: scale_out(&node.need("scale_out", "[{percent: 2, part: 0.5}]")?)?,
         anchor: match anchor.word(&["signal_close", "fill"])? {
             "signal_close" => Anchor::SignalClose,
             _ => Anchor::Fill,
@@ -54,6 +56,29 @@ pub(super) fn exits<'a>(
             _ => Reentry::AfterReset,
         },
     })
+}
+
+/// Levels of parts; an empty list for none.
+fn scale_out(node: &Node<'_>) -> Result<ScaleOuts> {
+    if node.value().as_array().is_some_and(Vec::is_empty) {
+        return Ok(ScaleOuts::NONE);
+    }
+    let mut levels = Vec::new();
+    for level in node.list()? {
+        level.map(&words::SCALE_OUT)?;
+        let percent = level.need("percent", "2")?;
+        let part = level.need("part", "0.5")?;
+        levels.push(ScaleOut {
+            // Below a hundred, so that the level of a short position is a price.
+            distance: percent.number("a number above 0, below 100", |percent| {
+                percent > 0.0 && percent < 100.0
+            })? / 100.0,
+            part: part.number("a part of the position above 0, below 1", |part| {
+                part > 0.0 && part < 1.0
+            })?,
+        });
+    }
+    ScaleOuts::new(&levels).map_err(|message| node.error(message))
 }
 
 /// `none`, or a time of day as seconds after midnight.

@@ -64,6 +64,7 @@ fn defaults() -> Value {
             "stop_loss": "none",
             "take_profit": "none",
             "trailing_stop": "none",
+            "scale_out": [],
             "anchor": "signal_close",
             "both_touched": "stop_first",
             "max_bars": "none",

@@ -458,6 +458,32 @@ risk: {max_drawdown: 0.2}
 }
 
 #[test]
+fn levels_of_parts_are_read_and_what_is_wrong_with_them_is_named() {
+    let lines = "exits: {scale_out: [{percent: 2, part: 0.5}, {percent: 4, part: 0.25}]}";
+    let workflow = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect("valid");
+    let rules = &workflow.phases[0].container;
+    let second = rules.exits.scale_out.get(1);
+    assert_eq!(second.map(|level| level.distance), Some(0.04));
+    assert!(!rules.is_all_in(), "a part that was closed is cash");
+    for (lines, parts) in [
+        (
+            "exits: {scale_out: [{percent: 2}]}",
+            ["`part` is missing", "0.5"],
+        ),
+        (
+            "exits: {scale_out: [{percent: 2, part: 1}]}",
+            ["part", "below 1"],
+        ),
+        (
+            "exits: {scale_out: [{percent: 2, part: 0.5}, {percent: 1, part: 0.5}]}",
+            ["exits.scale_out", "must rise"],
+        ),
+    ] {
+        check(lines, &parts);
+    }
+}
+
+#[test]
 fn a_cap_is_no_larger_than_what_open_trades_can_need() {
     let cap = |lines: &str| {
         let workflow = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect("valid");
@@ -466,6 +492,10 @@ fn a_cap_is_no_larger_than_what_open_trades_can_need() {
     assert_eq!(cap(""), 1536);
     assert_eq!(cap("risk: {max_drawdown: 0.2}"), 2048);
     assert_eq!(cap("trace: {bytes_per_container: 1KiB}"), 1024);
+    assert_eq!(
+        cap("exits: {scale_out: [{percent: 1, part: 0.5}]}"),
+        1536 + 288
+    );
     // As many events as a position lives long.
     assert_eq!(cap("portfolio: {pyramiding: {max_entries: 2}}"), 64 << 10);
     let short = "portfolio: {direction: short_only}\nexecution: {borrow: {annual_rate: 0.03}}";

@@ -100,16 +100,18 @@ pub(super) const EXECUTION: [&str; 6] = [
 ];
 /// Of an entry that is no market order; the first three exclude each other.
 pub(super) const ENTRY: [&str; 4] = ["limit", "stop", "stop_limit", "time_in_force"];
-pub(super) const EXITS: [&str; 8] = [
+pub(super) const EXITS: [&str; 9] = [
     "stop_loss",
     "take_profit",
     "trailing_stop",
+    "scale_out",
     "anchor",
     "both_touched",
     "max_bars",
     "end_of_day",
     "reentry",
 ];
+pub(super) const SCALE_OUT: [&str; 2] = ["percent", "part"];
 pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
 pub(super) const PER_SHARE: [&str; 4] = ["rate", "minimum", "maximum", "maximum_rate"];
 pub(super) const PRICE_COST: [&str; 2] = ["rate", "fixed"];

@@ -4,7 +4,8 @@ use super::reference::Row;
 use super::{HOUR_NS, bars_file, engine, rules};
 use admf::container::ContainerRules;
 use admf::execution::{
-    Borrow, Commission, EntryRules, ExecutionRules, ExitRules, FillAt, PriceCost,
+    Borrow, Commission, EntryRules, ExecutionRules, ExitRules, FillAt, PriceCost, ScaleOut,
+    ScaleOuts,
 };
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use admf_formats::event::{
@@ -226,4 +227,38 @@ fn an_entry_that_is_repeated_makes_one_trade_of_two_fills() {
     assert_eq!((stamp.bar, trade.fills, trade.qty), (8, 3, 20.0));
     near(trade.entry_price, 105.0);
     near(trade.pnl, 10.0 * 20.0 + 10.0 * 10.0);
+}
+
+#[test]
+fn a_part_that_is_closed_at_its_level_stays_in_its_trade() {
+    let mut rules = plain(Sizing::Quantity(10.0));
+    let half = ScaleOut {
+        distance: 0.05,
+        part: 0.5,
+    };
+    rules.exits.scale_out = ScaleOuts::new(&[half]).expect("a level");
+    let rows = [
+        row(0, 100.0, 100.0, ""),
+        row(1, 100.0, 100.0, "L"),
+        row(2, 100.0, 104.0, ""),
+        row(3, 104.0, 110.0, ""),
+        row(4, 110.0, 90.0, ""),
+        row(5, 110.0, 120.0, "x"),
+        row(6, 120.0, 120.0, ""),
+    ];
+    let events = run(&rules, &rows);
+    let update = events.iter().find_map(|(stamp, payload)| match payload {
+        AnyPayload::PositionUpdate(update) => Some((*stamp, *update)),
+        _ => None,
+    });
+    let (stamp, update) = update.expect("a partial exit");
+    assert_eq!((stamp.bar, update.units), (3, 5.0));
+    assert_eq!(stamp.detail, ExitReason::TakeProfit as u8);
+    near(update.realized_pnl, 25.0);
+    let all = closes(&events);
+    assert_eq!(all.len(), 1);
+    let (stamp, trade) = all[0];
+    assert_eq!((stamp.bar, trade.fills, trade.qty), (6, 3, 10.0));
+    near(trade.exit_price, 112.5);
+    near(trade.pnl, 125.0);
 }

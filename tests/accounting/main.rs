@@ -6,8 +6,8 @@ mod reference;
 
 use admf::container::{BlockView, Container, ContainerRules, RuleFeatures, Sink, Span};
 use admf::execution::{
-    Amount, Borrow, Commission, Distance, EntryRules, ExecutionRules, ExitRules, FillAt, PerShare,
-    PriceCost, Unit,
+    Amount, Anchor, Borrow, BothTouched, Commission, Distance, EntryRules, ExecutionRules,
+    ExitRules, FillAt, PerShare, PriceCost, ScaleOut, ScaleOuts, Unit,
 };
 use admf::features::FeatureColumns;
 use admf::market::{Bar, BarBlock, BarsFile, BarsWriter, Calendar, LocalTimes};
@@ -354,15 +354,37 @@ prop_compose! {
     }
 }
 
-/// A stop loss, or none.
-fn any_exits() -> impl Strategy<Value = ExitRules> {
-    prop::option::of(0.005..0.1_f64).prop_map(|part| ExitRules {
-        stop_loss: part.map(|part| Distance {
-            amount: Amount::Value(part),
-            unit: Unit::Fraction,
-        }),
-        ..ExitRules::NONE
-    })
+prop_compose! {
+    /// A stop loss, or none, and levels of parts.
+    fn any_exits()(
+        stop_loss in prop::option::of(0.005..0.1_f64),
+        steps in prop::collection::vec((0.002..0.05_f64, 0.01..0.99_f64), 0..=4),
+        fill in any::<bool>(),
+        targets_first in any::<bool>(),
+    ) -> ExitRules {
+        let mut distance = 0.0;
+        let levels: Vec<ScaleOut> = steps
+            .into_iter()
+            .map(|(step, part)| {
+                distance += step;
+                ScaleOut { distance, part }
+            })
+            .collect();
+        ExitRules {
+            stop_loss: stop_loss.map(|part| Distance {
+                amount: Amount::Value(part),
+                unit: Unit::Fraction,
+            }),
+            scale_out: ScaleOuts::new(&levels).expect("rising levels"),
+            anchor: if fill { Anchor::Fill } else { Anchor::SignalClose },
+            both_touched: if targets_first {
+                BothTouched::TargetFirst
+            } else {
+                BothTouched::StopFirst
+            },
+            ..ExitRules::NONE
+        }
+    }
 }
 
 fn any_sizing() -> impl Strategy<Value = Sizing> {

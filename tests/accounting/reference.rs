@@ -3,7 +3,7 @@
 //! It shares no code with the engine. Amounts of money are turned into units by bisection of the
 //! cost; everything is looked up bar by bar.
 
-use admf::execution::{Amount, Commission, ExecutionRules, ExitRules, FillAt};
+use admf::execution::{Amount, Anchor, BothTouched, Commission, ExecutionRules, ExitRules, FillAt};
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use admf_formats::event::ExitReason;
 
@@ -58,6 +58,9 @@ struct Open {
     slippage: f64,
     borrow: f64,
     stop: f64,
+    /// What partial exits are measured from, and how many of their levels are behind.
+    anchor: f64,
+    scaled: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -123,7 +126,7 @@ pub(crate) fn run(
         if let Some(order) = order.take() {
             run.fill(order, row.open, bar);
         }
-        run.test_stop(bar);
+        run.test_exits(bar);
         let equity = run.cash + run.units() * row.close;
         run.account.equity.push(equity);
         before = equity;
@@ -242,8 +245,13 @@ impl Run<'_> {
     }
 
     /// One fill of the open trade.
-    fn book(&mut self, qty: f64, reference: f64) {
+    fn book(&mut self, qty: f64, reference: f64, limit: Option<f64>) {
         let price = self.price(reference, qty.signum());
+        let price = match limit {
+            Some(limit) if qty > 0.0 => f64::min(price, limit),
+            Some(limit) => f64::max(price, limit),
+            None => price,
+        };
         let commission = self.commission(qty, price);
         self.cash -= qty * price + commission;
         let open = self.open.as_mut().expect("a trade is open");
@@ -262,10 +270,14 @@ impl Run<'_> {
             return;
         }
         let signal = self.rows[order.bar];
+        let anchor = match self.exits.anchor {
+            Anchor::SignalClose => signal.close,
+            Anchor::Fill => self.price(reference, order.entry),
+        };
         let stop = match &self.open {
             Some(open) => open.stop,
             None => match self.exits.stop_loss.map(|stop| stop.amount) {
-                Some(Amount::Value(part)) => signal.close * (1.0 - order.entry * part),
+                Some(Amount::Value(part)) => anchor * (1.0 - order.entry * part),
                 _ => f64::NAN,
             },
         };
@@ -284,10 +296,12 @@ impl Run<'_> {
             slippage: 0.0,
             borrow: 0.0,
             stop,
+            anchor,
+            scaled: 0,
         });
         open.entries += 1;
         open.qty += order.entry * units;
-        self.book(order.entry * units, reference);
+        self.book(order.entry * units, reference, None);
     }
 
     /// The most units that this much money pays for.
@@ -394,23 +408,56 @@ impl Run<'_> {
         }
     }
 
-    fn test_stop(&mut self, bar: usize) {
-        let Some(open) = self.open.as_ref().filter(|open| !open.stop.is_nan()) else {
+    fn test_exits(&mut self, bar: usize) {
+        let Some(open) = &self.open else {
             return;
         };
         let row = self.rows[bar];
-        let reference = if open.units > 0.0 && row.low <= open.stop {
-            f64::min(row.open, open.stop)
-        } else if open.units < 0.0 && row.high >= open.stop {
-            f64::max(row.open, open.stop)
+        let (is_long, stop) = (open.units > 0.0, open.stop);
+        let (is_stopped, begins_beyond, reference) = if is_long {
+            (row.low <= stop, row.open <= stop, f64::min(row.open, stop))
         } else {
-            return;
+            (row.high >= stop, row.open >= stop, f64::max(row.open, stop))
         };
-        self.close(reference, bar, ExitReason::StopLoss);
+        let stop_first = begins_beyond || self.exits.both_touched == BothTouched::StopFirst;
+        if !(is_stopped && stop_first) {
+            self.take_parts(bar, is_long);
+        }
+        if is_stopped {
+            self.close(reference, bar, ExitReason::StopLoss);
+        }
+    }
+
+    /// A part at every level that the bar reaches.
+    fn take_parts(&mut self, bar: usize, is_long: bool) {
+        let (row, sign) = (self.rows[bar], if is_long { 1.0 } else { -1.0 });
+        loop {
+            let open = self.open.as_mut().expect("a trade is open");
+            let Some(next) = self.exits.scale_out.get(open.scaled) else {
+                return;
+            };
+            let level = open.anchor * (1.0 + sign * next.distance);
+            let (is_reached, reference) = if is_long {
+                (row.high >= level, f64::max(row.open, level))
+            } else {
+                (row.low <= level, f64::min(row.open, level))
+            };
+            if !is_reached {
+                return;
+            }
+            open.scaled += 1;
+            let mut units = open.units.abs() * next.part;
+            if self.portfolio.whole_units {
+                units = units.floor();
+            }
+            if units > 0.0 {
+                self.book(-sign * units, reference, Some(level));
+            }
+        }
     }
 
     fn close(&mut self, reference: f64, bar: usize, reason: ExitReason) {
-        self.book(-self.units(), reference);
+        self.book(-self.units(), reference, None);
         let open = self.open.take().expect("a trade is open");
         self.account.trades.push(Trade {
             entry_bar: open.bar,

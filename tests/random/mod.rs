@@ -286,6 +286,14 @@ fn exits(random: &mut Random, period: u64) -> String {
         "reentry: {}",
         random.one_of(&["at_once", "after_reset"])
     ));
+    if random.once_in(4) {
+        let first = 0.5 + 2.0 * random.share();
+        keys.push(format!(
+            "scale_out: [{{percent: {first}, part: {}}}, {{percent: {}, part: 0.5}}]",
+            0.1 + 0.8 * random.share(),
+            first + 2.0
+        ));
+    }
     format!("exits: {{{}}}\n", keys.join(", "))
 }
 
