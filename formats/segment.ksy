@@ -476,7 +476,8 @@ types:
       - id: kind
         type: u1
         enum: chunk_kind
-      - {id: zero, size: 3}
+      - {id: compression, type: u1, enum: compression}
+      - {id: units, type: u2, doc: "Size of the frames in units of 16 bytes, where compressed; else 0."}
       - {id: container, type: u8}
       - {id: offset, type: u8}
       - {id: previous, type: u8, doc: 0 for none.}
@@ -486,8 +487,13 @@ types:
       - {id: last_sequence, type: u8}
       - {id: payload_crc, type: u4, doc: "Of the payload, from the seed."}
       - {id: crc, type: u4, doc: "Of the 60 bytes before, from the seed."}
+      - id: packed
+        size: bytes
+        if: compression != compression::none
+        doc: "One Zstandard frame of the frames, 16 * units bytes."
       - id: payload
         size: bytes
+        if: compression == compression::none
         type:
           switch-on: kind
           cases:
@@ -665,6 +671,9 @@ enums:
   container_status:
     1: completed
     2: failed
+  compression:
+    0: none
+    1: zstd
   chunk_kind:
     1: trace
     2: trades

@@ -4,7 +4,7 @@
 //! patches of a golden file (offset u32, value u8), after which its checksums are made valid again.
 
 use admf::market::{ImportOptions, import};
-use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::segment::{Append, Pool, Ring, segments_max};
 use admf_formats::archive::{self, ArchiveHeader, CHUNK_HEADER_BYTES, SLOT_BYTES};
 use admf_formats::event::{Bar, EventSet, Stamp};
@@ -152,6 +152,7 @@ pub(crate) fn ring(input: &[u8]) {
         backing: Backing::Disk,
         store_trades: false,
         keep: Keep::NONE,
+        compression: Compression::None,
     };
     let golden = PoolHeader::decode(POOL).expect("the golden header");
     let manifest = &POOL[golden.manifest_offset()..][..golden.manifest_bytes as usize];

@@ -14,7 +14,7 @@ use admf::features::{Feature, FeatureColumns};
 use admf::market::{BarBlock, Calendar, LocalTimes};
 use admf::metrics::BlockFigures;
 use admf::portfolio::{Direction, EntryTerms, PortfolioRules, RiskRules, Sizing};
-use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::strategy::{FEATURES_MAX, Masks};
 use admf_formats::event::{
     AnyPayload, EventKind, ExitReason, Order, OrderStatus, Payload, PositionClose, Reason, Stamp,
@@ -822,6 +822,7 @@ fn rules() -> impl Strategy<Value = ContainerRules> {
                     backing: Backing::Tmpfs,
                     store_trades: false,
                     keep: Keep::NONE,
+                    compression: Compression::None,
                 },
             }
         },

@@ -1,6 +1,6 @@
 //! What is measured: one call each.
 
-use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::segment::{Append, Pool, Ring, segments_max};
 use admf_formats::event::{EventKind, EventSet, Fill, PositionClose, PositionOpen, Stamp};
 use admf_formats::manifest::Manifest;
@@ -114,6 +114,7 @@ fn rules(policy: RetentionPolicy) -> TraceRules {
         backing: Backing::Disk,
         store_trades: false,
         keep: Keep::NONE,
+        compression: Compression::None,
     }
 }
 

@@ -13,8 +13,9 @@
 //! ([`ArchiveHeader::seed`]), and a chunk names its own offset: a part of another file, or one that
 //! was put in another place, is not taken for this one.
 
+use crate::compression::decompress;
 use crate::result::ResultRecord;
-use crate::segment::{frame_sequence, number_at, parse_commit};
+use crate::segment::{FRAME_ALIGN, frame_sequence, number_at, parse_commit};
 
 /// First bytes of an archive.
 pub const MAGIC: [u8; 8] = *b"\x89ADA\r\n\x1a\n";
@@ -30,8 +31,10 @@ pub const SLOT_BYTES: usize = ResultRecord::BYTES + 56;
 pub const SEAL_BYTES: usize = 4096;
 /// Size of a chunk's header.
 pub const CHUNK_HEADER_BYTES: usize = 64;
-/// The most bytes that follow a chunk's header: what a reader needs in memory at once.
+/// The most bytes that follow a chunk's header.
 pub const CHUNK_PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of frames in a chunk: what its header can say of them when they are compressed.
+pub const CHUNK_FRAMES_BYTES_MAX: usize = FRAME_ALIGN * u16::MAX as usize;
 /// Kinds of chunk that a slot can lead to.
 pub const CHUNK_KINDS: usize = 5;
 
@@ -166,11 +169,25 @@ impl ChunkKind {
     }
 }
 
+/// How a chunk's payload lies behind its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// As it is.
+    Plain,
+    /// Frames as one Zstandard frame.
+    Zstd {
+        /// Their size, a multiple of 16.
+        frames_bytes: u32,
+    },
+}
+
 /// A chunk's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkHeader {
     /// What it holds.
     pub kind: ChunkKind,
+    /// How.
+    pub packing: Packing,
     /// Index of the container.
     pub container: u64,
     /// Where the chunk lies in the file.
@@ -212,6 +229,7 @@ impl ChunkHeader {
         }
         ChunkHeader {
             kind,
+            packing: Packing::Plain,
             container,
             offset,
             previous,
@@ -223,11 +241,51 @@ impl ChunkHeader {
         }
     }
 
+    /// The header of the chunk where `packed` stands for its payload.
+    pub fn packed(self, seed: u32, packed: &[u8]) -> ChunkHeader {
+        ChunkHeader {
+            packing: Packing::Zstd {
+                frames_bytes: self.bytes,
+            },
+            bytes: packed.len() as u32,
+            payload_crc: crc32c::crc32c_append(seed, packed),
+            ..self
+        }
+    }
+
+    /// The header of the chunk in another file, whose checksums begin from `seed`.
+    pub fn reseeded(self, seed: u32, payload: &[u8]) -> ChunkHeader {
+        ChunkHeader {
+            payload_crc: crc32c::crc32c_append(seed, payload),
+            ..self
+        }
+    }
+
+    /// Decompresses a payload that is intact, where it is compressed; false where it is not the
+    /// frames that it should be.
+    pub fn unpack(&self, payload: &mut Vec<u8>) -> bool {
+        let Packing::Zstd { frames_bytes } = self.packing else {
+            return true;
+        };
+        match decompress(payload, frames_bytes as usize) {
+            Some(frames) => {
+                *payload = frames;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The header's bytes.
     pub fn encode(&self, seed: u32) -> [u8; CHUNK_HEADER_BYTES] {
         let mut bytes = [0; CHUNK_HEADER_BYTES];
         bytes[..4].copy_from_slice(b"CHNK");
         bytes[4] = self.kind as u8;
+        if let Packing::Zstd { frames_bytes } = self.packing {
+            bytes[5] = 1;
+            let units = (frames_bytes as usize / FRAME_ALIGN) as u16;
+            bytes[6..8].copy_from_slice(&units.to_le_bytes());
+        }
         bytes[8..16].copy_from_slice(&self.container.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.offset.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.previous.to_le_bytes());
@@ -253,8 +311,16 @@ impl ChunkHeader {
         let kind = ChunkKind::ALL
             .into_iter()
             .find(|kind| *kind as u8 == bytes[4])?;
+        let packing = match (bytes[5], number_at::<2>(bytes, 6) as u32) {
+            (0, 0) => Packing::Plain,
+            (1, units) if units > 0 && kind.has_frames() => Packing::Zstd {
+                frames_bytes: units * FRAME_ALIGN as u32,
+            },
+            _ => return None,
+        };
         let header = ChunkHeader {
             kind,
+            packing,
             container: number_at::<8>(bytes, 8),
             offset: number_at::<8>(bytes, 16),
             previous: number_at::<8>(bytes, 24),
@@ -292,7 +358,7 @@ pub fn chunk_payloads(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
         while at < frames.len() {
             let (_, _, bytes) = parse_commit(number_at::<8>(frames, at))
                 .expect("a chunk is made of frames that a ring wrote");
-            if at + bytes > CHUNK_PAYLOAD_BYTES_MAX {
+            if at + bytes > CHUNK_FRAMES_BYTES_MAX {
                 break;
             }
             at += bytes;

@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod bars;
 pub mod checkpoint;
+pub mod compression;
 pub mod error;
 pub mod event;
 pub mod manifest;

@@ -244,9 +244,11 @@ fn archives_are_as_specified() {
         0x5152,
         &frames,
     );
-    let fields: [(&str, &[u8]); 10] = [
+    let fields: [(&str, &[u8]); 12] = [
         ("magic", b"CHNK"),
         ("kind", &[2]),
+        ("compression", &[0]),
+        ("units", &[0; 2]),
         ("container", &0x31_3233_u64.to_le_bytes()),
         ("offset", &0x41_4243_u64.to_le_bytes()),
         ("previous", &0x5152_u64.to_le_bytes()),
@@ -273,6 +275,17 @@ fn archives_are_as_specified() {
         None,
         "of another file"
     );
+    // The same chunk, of which something else stands in the place of its frames.
+    let packed = chunk.packed(SEED, b"packed");
+    let mut compressed = fields;
+    compressed[2].1 = &[1];
+    compressed[3].1 = &[8, 0];
+    compressed[7].1 = &[6, 0, 0, 0];
+    let crc = crc32c::crc32c_append(SEED, b"packed").to_le_bytes();
+    compressed[11].1 = &crc;
+    let encoded = packed.encode(SEED);
+    check("chunk header", &encoded, SEED, &compressed);
+    assert_eq!(ChunkHeader::decode(&encoded, SEED, 0x41_4243), Some(packed));
     for kind in ChunkKind::ALL {
         let name = format!("{} `{}`", kind as u8, format!("{kind:?}").to_lowercase());
         assert!(TEXT.contains(&name), "SEGMENT.md names no chunk {name}");

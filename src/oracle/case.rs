@@ -10,7 +10,7 @@ use crate::execution::{
 };
 use crate::market::{BarBlock, BarsFile, Calendar};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
-use crate::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use crate::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use crate::strategy::{self, Strategy};
 use crate::topology::{Job, ParameterSet, Worker};
 use crate::{Error, Result};
@@ -44,6 +44,7 @@ pub(super) fn rules(
         backing: Backing::Tmpfs,
         store_trades: false,
         keep: Keep::NONE,
+        compression: Compression::None,
     };
     ContainerRules {
         portfolio,

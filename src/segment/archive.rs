@@ -11,6 +11,7 @@ use admf_formats::archive::{
     ArchiveHeader, CHUNK_HEADER_BYTES, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
     HEADER_BYTES, SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
 };
+use admf_formats::compression::{Compression, Compressor};
 use admf_formats::manifest::Manifest;
 use admf_formats::result::ResultRecord;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -139,6 +140,8 @@ pub struct ArchiveOptions {
     pub workers: usize,
     /// The largest segment that is handed over.
     pub segment_bytes: usize,
+    /// Whether chunks are compressed.
+    pub compression: Compression,
     /// Waits so long before every write; a slow disk, for tests.
     pub delay: Option<Duration>,
 }
@@ -213,9 +216,16 @@ impl ArchiveWriter {
         }
         let failure = Failure::default();
         let (complete, sealing) = Sealing::start(folder, &failure)?;
+        let compressor = match options.compression {
+            Compression::None => None,
+            Compression::Zstd => {
+                Some(Compressor::new().map_err(Error::io("compress for", folder))?)
+            }
+        };
         let mut files = Files {
             complete,
             is_complete: vec![false; manifest.containers.div_ceil(CONTAINERS_PER_ARCHIVE) as usize],
+            compressor,
             folder: folder.to_path_buf(),
             manifest: manifest.encode(),
             containers: manifest.containers,
@@ -448,6 +458,7 @@ struct Files {
     out: Vec<u8>,
     slots: Vec<u8>,
     on_commit: OnCommit,
+    compressor: Option<Compressor>,
 }
 
 impl Files {
@@ -514,12 +525,19 @@ impl Files {
         let mut chain = self.chains.get(&container).copied().unwrap_or_default();
         let mut out = std::mem::take(&mut self.out);
         out.clear();
+        let mut compressor = self.compressor.take();
         let file = self.file(container / CONTAINERS_PER_ARCHIVE)?;
-        file.push_chunks(&mut out, &mut chain, container, kind, payload);
+        file.push_chunks(
+            &mut out,
+            &mut chain,
+            (container, kind),
+            payload,
+            &mut compressor,
+        )?;
         failpoint::write("archive.chunk", &file.file, &out, file.end)
             .map_err(Error::io("write", &file.path))?;
         file.end += out.len() as u64;
-        self.out = out;
+        (self.out, self.compressor) = (out, compressor);
         self.chains.insert(container, chain);
         Ok(())
     }
@@ -552,6 +570,7 @@ impl Files {
             std::mem::take(&mut self.out),
             std::mem::take(&mut self.slots),
         );
+        let mut compressor = self.compressor.take();
         let mut frames = &batch.frames[..];
         let mut rest = &batch.records[..];
         while let Some((first, ..)) = rest.first() {
@@ -572,10 +591,12 @@ impl Files {
             for ((record, bytes, failure), chain) in records.iter().zip(&mut chains) {
                 let (own, others) = frames.split_at(*bytes);
                 frames = others;
-                file.push_chunks(&mut out, chain, record.index, ChunkKind::Trace, own);
+                let trace = (record.index, ChunkKind::Trace);
+                file.push_chunks(&mut out, chain, trace, own, &mut compressor)?;
                 if let Some(text) = failure {
                     let text = &text.as_bytes()[..text.floor_char_boundary(FAILURE_BYTES_MAX)];
-                    file.push_chunk(&mut out, chain, record.index, ChunkKind::Failure, text);
+                    let failure = (record.index, ChunkKind::Failure);
+                    file.push_chunk(&mut out, chain, failure, text, &mut None)?;
                 }
                 slots.extend_from_slice(
                     &Slot {
@@ -612,7 +633,7 @@ impl Files {
                 self.seal(range);
             }
         }
-        (self.out, self.slots) = (out, slots);
+        (self.out, self.slots, self.compressor) = (out, slots, compressor);
         Ok(())
     }
 
@@ -744,26 +765,53 @@ impl ArchiveFile {
         &self,
         out: &mut Vec<u8>,
         chain: &mut [u64; CHUNK_KINDS],
-        container: u64,
-        kind: ChunkKind,
+        whose: (u64, ChunkKind),
         frames: &[u8],
-    ) {
+        compressor: &mut Option<Compressor>,
+    ) -> Result<()> {
         for payload in chunk_payloads(frames) {
-            self.push_chunk(out, chain, container, kind, payload);
+            self.push_chunk(out, chain, whose, payload, compressor)?;
         }
+        Ok(())
     }
 
-    pub(super) fn push_chunk(
+    fn push_chunk(
         &self,
         out: &mut Vec<u8>,
         chain: &mut [u64; CHUNK_KINDS],
-        container: u64,
-        kind: ChunkKind,
+        (container, kind): (u64, ChunkKind),
+        payload: &[u8],
+        compressor: &mut Option<Compressor>,
+    ) -> Result<()> {
+        let header = ChunkHeader::new(self.seed, kind, container, 0, 0, payload);
+        let packed = match compressor {
+            Some(compressor) => compressor
+                .compress(payload)
+                .map_err(Error::io("compress for", &self.path))?,
+            None => None,
+        };
+        match packed {
+            Some(packed) => self.put(out, chain, &header.packed(self.seed, packed), packed),
+            None => self.put(out, chain, &header, payload),
+        }
+        Ok(())
+    }
+
+    /// Appends a chunk behind the last one of its chain.
+    pub(super) fn put(
+        &self,
+        out: &mut Vec<u8>,
+        chain: &mut [u64; CHUNK_KINDS],
+        header: &ChunkHeader,
         payload: &[u8],
     ) {
-        let last = &mut chain[kind as usize - 1];
+        let last = &mut chain[header.kind as usize - 1];
         let offset = self.end + out.len() as u64;
-        let header = ChunkHeader::new(self.seed, kind, container, offset, *last, payload);
+        let header = ChunkHeader {
+            offset,
+            previous: *last,
+            ..*header
+        };
         *last = offset;
         out.extend_from_slice(&header.encode(self.seed));
         out.extend_from_slice(payload);

@@ -160,9 +160,10 @@ impl MergedFile {
         let mut chain = [0; CHUNK_KINDS];
         for kind in ChunkKind::ALL {
             for offset in source.chain(&slot, kind)? {
-                let (_, payload) = source.chunk(offset)?;
+                let (header, payload) = source.chunk(offset)?;
                 let (archive, chunks) = (&self.archive, &mut self.chunks);
-                archive.push_chunk(chunks, &mut chain, index, kind, &payload);
+                let header = header.reseeded(archive.seed, &payload);
+                archive.put(chunks, &mut chain, &header, &payload);
                 if self.chunks.len() >= WRITE_BYTES {
                     self.write_chunks()?;
                 }

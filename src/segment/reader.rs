@@ -125,7 +125,7 @@ impl ArchiveReader {
         Ok(Slot::decode(&bytes, self.seed).filter(|slot| slot.record.index == index))
     }
 
-    /// Reads the chunk at `offset`, checked.
+    /// Reads the chunk at `offset`, checked, as it lies there.
     pub(super) fn chunk(&self, offset: u64) -> Result<(ChunkHeader, Vec<u8>)> {
         let head = self.source.read(offset, CHUNK_HEADER_BYTES as u64)?;
         let header = ChunkHeader::decode(&head, self.seed, offset)
@@ -172,18 +172,23 @@ impl ArchiveReader {
         mut each: impl FnMut(&Frame) -> Result<()>,
     ) -> Result<()> {
         for offset in self.chain(slot, kind)? {
-            let (_, payload) = self.chunk(offset)?;
-            self.each_frame(offset, &payload, &mut each)?;
+            let (header, payload) = self.chunk(offset)?;
+            self.each_frame(&header, payload, &mut each)?;
         }
         Ok(())
     }
 
     fn each_frame(
         &self,
-        offset: u64,
-        payload: &[u8],
+        header: &ChunkHeader,
+        mut payload: Vec<u8>,
         each: &mut dyn FnMut(&Frame) -> Result<()>,
     ) -> Result<()> {
+        let offset = header.offset;
+        if !header.unpack(&mut payload) {
+            let message = "the chunk does not decompress to what its header says";
+            return Err(self.source.damaged(offset, message));
+        }
         let mut at = 0;
         while at < payload.len() {
             let frame = read_frame(&payload[at..]).ok_or_else(|| {
@@ -217,7 +222,7 @@ impl ArchiveReader {
         let mut at = self.header.chunks_offset();
         while let Ok((header, payload)) = self.chunk(at) {
             if header.kind == kind && self.slot(header.container)?.is_none() {
-                self.each_frame(at, &payload, &mut |frame| each(header.container, frame))?;
+                self.each_frame(&header, payload, &mut |frame| each(header.container, frame))?;
             }
             at += header.stride();
         }
@@ -252,14 +257,9 @@ impl PoolReader {
     /// Segments that a container owned, with their owner, in order of owner.
     pub fn owned(&self) -> Result<Vec<(u64, u32, u32)>> {
         let mut owned = Vec::new();
-        let seed = self.header.seed();
         for segment in 0..self.header.segments {
-            let slots = self.source.read(
-                self.header.descriptor_offset(segment) as u64,
-                2 * DESCRIPTOR_BYTES as u64,
-            )?;
-            if let Some(descriptor) =
-                Descriptor::newest(&slots, seed, segment).filter(|descriptor| descriptor.owned)
+            if let Some(descriptor) = self.descriptor(segment)?
+                && descriptor.owned
             {
                 owned.push((descriptor.owner, segment, descriptor.generation));
             }
@@ -270,8 +270,20 @@ impl PoolReader {
 
     /// Calls `each` with every committed frame that was not recycled, container by container, in
     /// order of sequence; the segments of one container are in memory at once.
-    pub fn frames(&self, mut each: impl FnMut(u64, &Frame) -> Result<()>) -> Result<()> {
-        let owned = self.owned()?;
+    ///
+    /// A pool may be read while it is written. Gives the segments that were recycled in between,
+    /// of which nothing is told.
+    pub fn frames(&self, each: impl FnMut(u64, &Frame) -> Result<()>) -> Result<u64> {
+        self.frames_of(&self.owned()?, each)
+    }
+
+    /// As [`PoolReader::frames`], of segments that [`PoolReader::owned`] gave some time ago.
+    pub fn frames_of(
+        &self,
+        owned: &[(u64, u32, u32)],
+        mut each: impl FnMut(u64, &Frame) -> Result<()>,
+    ) -> Result<u64> {
+        let mut overrun = 0;
         for ring in owned.chunk_by(|a, b| a.0 == b.0) {
             let mut frames = Vec::new();
             for (_, segment, generation) in ring {
@@ -279,6 +291,12 @@ impl PoolReader {
                 let bytes = self
                     .source
                     .read(offset, u64::from(self.header.segment_bytes))?;
+                // A segment gets its new generation before anything is written over.
+                let now = self.descriptor(*segment)?;
+                if now.is_none_or(|now| now.generation != *generation) {
+                    overrun += 1;
+                    continue;
+                }
                 let mut at = 0;
                 while let Some(frame) = read_frame(&bytes[at.min(bytes.len())..])
                     .filter(|f| f.generation == *generation)
@@ -294,6 +312,12 @@ impl PoolReader {
                 each(ring[0].0, frame)?;
             }
         }
-        Ok(())
+        Ok(overrun)
+    }
+
+    fn descriptor(&self, segment: u32) -> Result<Option<Descriptor>> {
+        let offset = self.header.descriptor_offset(segment) as u64;
+        let slots = self.source.read(offset, 2 * DESCRIPTOR_BYTES as u64)?;
+        Ok(Descriptor::newest(&slots, self.header.seed(), segment))
     }
 }

@@ -1,6 +1,7 @@
 //! Retention: which events a container keeps.
 
 pub use super::kept::Keep;
+pub use admf_formats::compression::Compression;
 use admf_formats::event::EventSet;
 
 /// Which events stay in a container's ring.
@@ -137,4 +138,6 @@ pub struct TraceRules {
     pub store_trades: bool,
     /// Closed trades that keep their events under `TradeComplete`.
     pub keep: Keep,
+    /// Whether the archive's chunks are compressed.
+    pub compression: Compression,
 }

@@ -1,4 +1,4 @@
-use super::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use super::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use super::*;
 use admf_formats::event::{EventSet, Fill, PositionClose, PositionOpen, Stamp};
 use admf_formats::manifest::Manifest;
@@ -31,6 +31,7 @@ pub(super) fn rules(policy: RetentionPolicy) -> TraceRules {
         backing: Backing::Disk,
         store_trades: false,
         keep: Keep::NONE,
+        compression: Compression::None,
     }
 }
 
@@ -218,6 +219,7 @@ fn nothing_is_lost_behind_a_slow_disk() {
     let options = ArchiveOptions {
         workers: 1,
         segment_bytes: 1024,
+        compression: Compression::Zstd,
         delay: Some(std::time::Duration::from_millis(2)),
     };
     let writer = ArchiveWriter::start(

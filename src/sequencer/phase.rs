@@ -9,7 +9,7 @@ use crate::container::Span;
 use crate::market::{BARS_CACHE, BarsFile};
 use crate::plan::{self, Part, Plan};
 use crate::results::{Aggregator, PhaseDir};
-use crate::segment::retention::{Backing, RetentionPolicy};
+use crate::segment::retention::{Backing, Compression, RetentionPolicy};
 use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committed, scan_records};
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
@@ -17,6 +17,7 @@ use crate::topology::{self, Checkpoints, Job, NoCheckpoints, ParameterSet, TileE
 use crate::tracer::Tracer;
 use crate::{Error, Result};
 use admf_formats::archive::SLOT_BYTES;
+use admf_formats::compression::Compressor;
 use admf_formats::manifest::{Manifest, ManifestSymbol};
 use admf_formats::report::{
     AggregateReport, ContainerReport, PhaseConfig, PhaseSummary, SymbolWindow,
@@ -254,10 +255,18 @@ impl PhaseRun<'_> {
             });
         }
         match self.storage {
-            ResultsStorage::Disk => shared.push(Part {
-                name: "committed containers",
-                bytes: containers.div_ceil(8),
-            }),
+            ResultsStorage::Disk => {
+                shared.push(Part {
+                    name: "committed containers",
+                    bytes: containers.div_ceil(8),
+                });
+                if phase.container.trace.compression == Compression::Zstd {
+                    shared.push(Part {
+                        name: "compression",
+                        bytes: Compressor::BYTES,
+                    });
+                }
+            }
             ResultsStorage::Memory => {
                 shared.push(Part {
                     name: "results",
@@ -552,6 +561,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             let options = ArchiveOptions {
                 workers: run.plan.workers as usize,
                 segment_bytes: run.phase.traces().segment_bytes() as usize,
+                compression: run.phase.container.trace.compression,
                 delay: None,
             };
             let (json_folder, json_context, writes_json) =

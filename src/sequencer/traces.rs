@@ -146,7 +146,7 @@ impl Traces {
 mod tests {
     use super::*;
     use crate::segment::Condition;
-    use crate::segment::retention::{Backing, Keep, OnFull, Reach};
+    use crate::segment::retention::{Backing, Compression, Keep, OnFull, Reach};
     use admf_formats::event::EventSet;
     use proptest::prelude::*;
 
@@ -179,6 +179,7 @@ mod tests {
             backing: Backing::Disk,
             store_trades,
             keep,
+            compression: Compression::None,
         })
     }
 

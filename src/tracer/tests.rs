@@ -1,7 +1,7 @@
 //! Kept trades against a model that remembers every event.
 
 use super::*;
-use crate::segment::retention::{Backing, OnFull};
+use crate::segment::retention::{Backing, Compression, OnFull};
 use crate::segment::{
     ArchiveOptions, ArchiveReader, ArchiveWriter, Condition, PoolReader, segments_max,
 };
@@ -65,6 +65,7 @@ fn rules(keep: Keep) -> TraceRules {
         backing: Backing::Disk,
         store_trades: false,
         keep,
+        compression: Compression::None,
     }
 }
 
@@ -105,6 +106,7 @@ fn run(rules: &TraceRules, told: &[Told]) -> Outcome {
     let options = ArchiveOptions {
         workers: 1,
         segment_bytes: size as usize,
+        compression: Compression::None,
         delay: None,
     };
     let writer = ArchiveWriter::start(

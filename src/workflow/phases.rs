@@ -82,7 +82,7 @@ fn defaults() -> Value {
         "retention_policy": "trade_complete",
         "sliding_window_size": 1000,
         "store_trades": false,
-        "trace": {"bytes_per_container": "64KiB", "on_full": "degrade", "backing": "disk"},
+        "trace": {"bytes_per_container": "64KiB", "on_full": "degrade", "backing": "disk", "compression": "none"},
         "results_storage": "disk",
         "container_results": "auto",
     })

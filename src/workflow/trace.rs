@@ -6,7 +6,9 @@ use super::phases::Source;
 use super::words;
 use crate::Result;
 use crate::segment::Condition;
-use crate::segment::retention::{Backing, Keep, OnFull, Reach, RetentionPolicy, TraceRules};
+use crate::segment::retention::{
+    Backing, Compression, Keep, OnFull, Reach, RetentionPolicy, TraceRules,
+};
 use crate::sequencer::Phase;
 use serde_json::json;
 
@@ -93,6 +95,7 @@ pub(super) fn trace(source: &Source<'_>, trade_bytes_max: u64) -> Result<TraceRu
         return Err(on_full.error("`spill` is not supported yet; use degrade or strict"));
     }
     let backing = node.need("backing", "disk")?;
+    let compression = node.need("compression", "none")?;
     let bytes_per_container = node.need("bytes_per_container", "64KiB")?.bytes()?;
     let mut kept = Keep::NONE;
     if let Some(node) = node.get("keep") {
@@ -111,6 +114,10 @@ pub(super) fn trace(source: &Source<'_>, trade_bytes_max: u64) -> Result<TraceRu
         policy,
         bytes_per_container: bytes_per_container.min(needed),
         keep: kept,
+        compression: match compression.word(&["none", "zstd"])? {
+            "none" => Compression::None,
+            _ => Compression::Zstd,
+        },
         on_full: match on_full.word(&["degrade", "strict"])? {
             "degrade" => OnFull::Degrade,
             _ => OnFull::Strict,

@@ -116,7 +116,13 @@ pub(super) const COMMISSION: [&str; 3] = ["rate", "per_share", "fixed"];
 pub(super) const PER_SHARE: [&str; 4] = ["rate", "minimum", "maximum", "maximum_rate"];
 pub(super) const PRICE_COST: [&str; 2] = ["rate", "fixed"];
 pub(super) const BORROW: [&str; 2] = ["annual_rate", "days_per_year"];
-pub(super) const TRACE: [&str; 4] = ["bytes_per_container", "on_full", "backing", "keep"];
+pub(super) const TRACE: [&str; 5] = [
+    "bytes_per_container",
+    "on_full",
+    "backing",
+    "keep",
+    "compression",
+];
 pub(super) const KEEP: [&str; 4] = ["last", "best", "worst", "where"];
 pub(super) const SLIDING_WINDOW: [&str; 3] = ["events", "bars", "duration"];
 pub(super) const SPLIT: [&str; 2] = ["ratio", "train_end"];

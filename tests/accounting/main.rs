@@ -13,7 +13,7 @@ use admf::features::FeatureColumns;
 use admf::market::{Bar, BarBlock, BarsFile, BarsWriter, Calendar, LocalTimes};
 use admf::metrics::{BlockFigures, Recomputation};
 use admf::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
-use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::strategy::{FEATURES_MAX, Masks};
 use admf_formats::event::{
     AnyPayload, EventKind, EventSet, ExitReason, OrderStatus, Payload, PositionClose, Stamp,
@@ -182,6 +182,7 @@ fn rules(
             backing: Backing::Tmpfs,
             store_trades: false,
             keep: Keep::NONE,
+            compression: Compression::None,
         },
         calendar: Calendar::utc(),
     }

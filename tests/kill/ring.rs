@@ -1,7 +1,7 @@
 //! Rings with trades that overlap, killed: a child appends, the parent decodes its pool.
 
 use crate::{Kill, Random, Tally, kills, steps, was_killed, witness};
-use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::segment::{Append, Pool, PoolReader, Ring, segments_max};
 use admf_formats::event::{EventSet, Fill, Stamp};
 use admf_formats::manifest::Manifest;
@@ -64,6 +64,7 @@ fn shared_rules() -> &'static TraceRules {
         backing: Backing::Disk,
         store_trades: false,
         keep: Keep::NONE,
+        compression: Compression::None,
     };
     &RULES
 }

@@ -15,6 +15,8 @@ import os
 import struct
 import sys
 
+import admf_zstd
+
 POOL_MAGIC = bytes.fromhex("894144500D0A1A0A")
 ARCHIVE_MAGIC = bytes.fromhex("894144410D0A1A0A")
 VERSION = 1
@@ -23,6 +25,8 @@ RESULT_BYTES = 424
 SLOT_BYTES = RESULT_BYTES + 56
 CHUNK_PAYLOAD_MAX = 1 << 20
 TRACE, KEPT = 1, 5
+# Kinds of chunk that hold frames.
+FRAMES = (1, 2, 5)
 
 SIDE = {0: "flat", 1: "long", 2: "short"}
 ORDER_STATUS = {1: "accepted", 2: "rejected", 3: "expired", 4: "cancelled", 5: "triggered"}
@@ -308,18 +312,25 @@ class Archive(File):
             return None
         if u64(head, 16) != at or u64(head, 24) >= at or u32(head, 32) > CHUNK_PAYLOAD_MAX:
             return None
-        if not 1 <= head[4] <= 5:
+        compression, units = head[5], u16(head, 6)
+        is_plain = (compression, units) == (0, 0)
+        if not 1 <= head[4] <= 5 or not (is_plain or compression == 1 and units and head[4] in FRAMES):
             return None
         return {
             "kind": head[4], "container": u64(head, 8), "at": at, "previous": u64(head, 24),
-            "bytes": u32(head, 32), "crc": u32(head, 56),
+            "bytes": u32(head, 32), "crc": u32(head, 56), "unpacked": 16 * units,
         }
 
     def payload(self, chunk):
-        """What follows the chunk's header; None where it is not what was written."""
+        """What the chunk holds; None where it is not what was written."""
         data = self.read(chunk["at"] + 64, chunk["bytes"])
         is_whole = len(data) == chunk["bytes"] and crc32c(data, self.seed) == chunk["crc"]
-        return data if is_whole else None
+        if not is_whole or not chunk["unpacked"]:
+            return data if is_whole else None
+        try:
+            return admf_zstd.decompress(data, chunk["unpacked"])
+        except admf_zstd.Malformed as error:
+            raise Damaged("at byte %d: the chunk does not decompress: %s" % (chunk["at"], error))
 
     def frames(self, data):
         at, events = 0, self.manifest["events"]

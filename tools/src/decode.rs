@@ -2,12 +2,12 @@
 
 use crate::archive::Archive;
 use crate::bytes::{Bytes, FileBytes};
-use crate::pool::{Pool, frames};
+use crate::pool::{Described, Pool, frames};
 use admf::segment::FileKind;
 use admf::{Error, Result};
 use admf_formats::archive::{CHUNK_HEADER_BYTES, ChunkHeader, ChunkKind};
 use admf_formats::manifest::Manifest;
-use admf_formats::segment::{Frame, read_frame};
+use admf_formats::segment::{Descriptor, Frame, read_frame};
 use std::path::Path;
 
 /// An event with its container.
@@ -38,7 +38,8 @@ pub enum What {
 ///
 /// In memory at once: a chunk of an archive; the frames of one container of a pool.
 ///
-/// Errors: the first damage that stands in the way; whatever `each` returns.
+/// Errors: the first damage that stands in the way; whatever `each` returns; when all else of a pool
+/// was told, how many segments were recycled meanwhile.
 pub fn file(
     path: &Path,
     kind: FileKind,
@@ -56,7 +57,17 @@ pub fn file(
         FileKind::Pool => {
             let opened = Pool::open(bytes)?;
             let pool = opened.map_err(|why| damaged(path, why.offset, &why.problem))?;
-            self::pool(&pool, what, is_wanted, each)
+            match self::pool(&pool, what, is_wanted, each)? {
+                0 => Ok(()),
+                overrun => Err(Error::Damaged {
+                    path: path.to_path_buf(),
+                    offset: pool.header.segment_offset(0) as u64,
+                    message: format!(
+                        "{overrun} segments were recycled while they were read, and what they held \
+                         is not among the events: a run is writing here, read it again later"
+                    ),
+                }),
+            }
         }
     }
 }
@@ -106,6 +117,7 @@ pub fn archive<B: Bytes>(
                         "the chunk's checksum does not match",
                     ));
                 }
+                unpack(path, chunk, &mut payload)?;
                 let mut told = |frame: &Frame| {
                     each(&Event {
                         manifest,
@@ -139,6 +151,7 @@ pub fn archive<B: Bytes>(
         {
             return Ok(());
         }
+        unpack(path, chunk, &mut payload)?;
         let mut told = |frame: &Frame| {
             each(&Event {
                 manifest,
@@ -149,6 +162,15 @@ pub fn archive<B: Bytes>(
         };
         chunk_frames(path, chunk, &payload, &mut told)
     })
+}
+
+/// Decompresses the payload of a chunk that is intact.
+fn unpack(path: &Path, chunk: &ChunkHeader, payload: &mut Vec<u8>) -> Result<()> {
+    if chunk.unpack(payload) {
+        return Ok(());
+    }
+    let problem = "the chunk does not decompress to what its header says";
+    Err(damaged(path, chunk.offset, problem))
 }
 
 /// Calls `each` with the frames of a chunk that is intact.
@@ -174,16 +196,19 @@ fn chunk_frames(
 
 /// Calls `each` with the events of a pool: containers by index, events by sequence.
 ///
+/// Gives the segments that were recycled while they were read: of those nothing is told.
+///
 /// Errors: as [`file()`].
 pub fn pool<B: Bytes>(
     pool: &Pool<B>,
     what: What,
     is_wanted: &dyn Fn(&Manifest, u64) -> Result<bool>,
     each: Each<'_>,
-) -> Result<()> {
+) -> Result<u64> {
     use admf_formats::event::EventKind;
     let manifest = &pool.manifest;
     let mut bytes = Vec::new();
+    let mut overrun = 0;
     for ring in pool.owned()?.chunk_by(|a, b| a.0 == b.0) {
         let container = ring[0].0;
         if !is_wanted(manifest, container)? {
@@ -192,6 +217,12 @@ pub fn pool<B: Bytes>(
         let mut found: Vec<Frame> = Vec::new();
         for (_, segment, generation) in ring {
             pool.segment(*segment, &mut bytes)?;
+            // A segment gets its new generation before anything is written over.
+            let is_still = |now: Descriptor| now.generation == *generation;
+            if !matches!(pool.described(*segment)?, (Described::By(now), _) if is_still(now)) {
+                overrun += 1;
+                continue;
+            }
             let wanted = |frame: &Frame| {
                 what == What::Events || frame.payload.kind() == EventKind::PositionClose
             };
@@ -210,5 +241,5 @@ pub fn pool<B: Bytes>(
             })?;
         }
     }
-    Ok(())
+    Ok(overrun)
 }

@@ -314,10 +314,12 @@ fn chain<B: Bytes>(
             );
             return Ok(intact);
         };
-        let problem = if archive.payload(&chunk, &mut payload)? {
-            content(archive, &chunk, &payload, behind)?
-        } else {
+        let problem = if !archive.payload(&chunk, &mut payload)? {
             Some("its checksum does not match".to_owned())
+        } else if !chunk.unpack(&mut payload) {
+            Some("it does not decompress to what its header says".to_owned())
+        } else {
+            content(archive, &chunk, &payload, behind)?
         };
         let range = kind
             .has_frames()
@@ -429,7 +431,7 @@ fn unfinished<B: Bytes>(archive: &Archive<B>, found: &mut Collector<'_>) -> Resu
                     Some(range),
                     what,
                 );
-            } else if chunk.kind == ChunkKind::Trace {
+            } else if chunk.kind.is_retained() {
                 *open
                     .entry(chunk.container % CONTAINERS_PER_ARCHIVE)
                     .or_default() += u64::from(chunk.frames);

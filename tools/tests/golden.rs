@@ -4,8 +4,10 @@
 mod python;
 mod samples;
 
+use admf::segment::FileKind;
+use admf_formats::compression::{Compression, Compressor};
 use admf_tools::decode::What;
-use admf_tools::{decode, files, line, verify};
+use admf_tools::{decode, files, line, recover, verify};
 use std::path::{Path, PathBuf};
 
 fn golden() -> PathBuf {
@@ -66,8 +68,108 @@ fn golden_files_of_the_current_version_are_written() {
     samples::first_half(&folder, &manifest, 100.0);
     samples::second_half(&folder, &manifest, 100.0);
     samples::pool(&folder.join("worker_1.pool"), &manifest);
+    // Ranges of containers name files, so that another archive has another folder.
+    let packed = folder.join("zstd");
+    std::fs::create_dir_all(&packed).expect("writable");
+    let _ = std::fs::remove_file(packed.join("archive_00000.admf"));
+    samples::kept(&packed, &manifest, Compression::Zstd);
     for (path, _) in files::all(&folder).expect("files are there") {
         std::fs::write(path.with_extension("jsonl"), dump(&path)).expect("writable");
+    }
+}
+
+#[test]
+fn compression_changes_no_line_and_no_finding() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let both = [Compression::None, Compression::Zstd].map(|compression| {
+        let folder = folder.path().join(format!("{compression:?}"));
+        samples::kept(&folder, &samples::manifest("packed"), compression);
+        let path = folder.join("archive_00000.admf");
+        let found = verify::file(&path, FileKind::Archive, &mut |_| {}).expect("readable");
+        assert_eq!((found.losses, found.notes), (0, 1), "one has begun only");
+        assert_eq!(
+            (found.committed, found.events, found.unsealed_events),
+            (2, 609, 6)
+        );
+        // A recovery copies chunks as they are.
+        let out = folder.join("recovered.admf");
+        recover::file(&path, FileKind::Archive, &out).expect("intact");
+        assert!(dump(&out) == dump(&path));
+        let bytes = std::fs::metadata(&path).expect("a file").len();
+        (dump(&path), bytes)
+    });
+    assert!(both[0].0 == both[1].0);
+    assert!(both[1].1 + 20_000 < both[0].1, "{} bytes", both[1].1);
+}
+
+#[test]
+fn payloads_of_every_kind_are_decompressed_by_the_independent_decoder() {
+    let mut state = 1_u64;
+    let mut random = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut compressor = Compressor::new().expect("memory");
+    let mut payloads = Vec::new();
+    // Sizes about the limits of the format; bytes of few and of many values, noise and repeats.
+    for bytes in [
+        17,
+        64,
+        255,
+        256,
+        257,
+        1000,
+        1024,
+        5000,
+        16 << 10,
+        130_000,
+        300_000,
+    ] {
+        for kind in 0..6 {
+            let mut payload: Vec<u8> = Vec::with_capacity(bytes);
+            while payload.len() < bytes {
+                let back = random(1 << (4 + kind * 2)) as usize + 1;
+                match kind {
+                    0 => payload.push(7),
+                    1 => payload.push(random(3) as u8),
+                    2 => payload.push((random(256) & random(256) & random(256)) as u8),
+                    _ if back > payload.len() || random(3) == 0 => {
+                        payload.extend((0..random(9)).map(|_| random(256) as u8));
+                    }
+                    _ => {
+                        for _ in 0..random(60) {
+                            payload.push(payload[payload.len() - back]);
+                        }
+                    }
+                }
+            }
+            payload.truncate(bytes);
+            if let Some(packed) = compressor.compress(&payload).expect("memory") {
+                payloads.push((packed.to_vec(), payload));
+            }
+        }
+    }
+    payloads.push((
+        compressor
+            .compress(&samples::every_kind(1).repeat(40))
+            .expect("memory")
+            .expect("smaller")
+            .to_vec(),
+        samples::every_kind(1).repeat(40),
+    ));
+    assert!(payloads.len() > 50, "{}", payloads.len());
+    let packed: Vec<(&[u8], usize)> = payloads
+        .iter()
+        .map(|(packed, payload)| (&packed[..], payload.len()))
+        .collect();
+    if let Some(unpacked) = python::decompress(&packed) {
+        let expected: Vec<u8> = payloads
+            .into_iter()
+            .flat_map(|(_, payload)| payload)
+            .collect();
+        assert!(unpacked == expected);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Small files for tests, written by the engine's own store.
 #![allow(dead_code, reason = "every test uses the samples that it needs")]
 
-use admf::segment::retention::{Backing, Keep, OnFull, RetentionPolicy, TraceRules};
+use admf::segment::retention::{Backing, Compression, Keep, OnFull, RetentionPolicy, TraceRules};
 use admf::segment::{ArchiveOptions, ArchiveWriter, Pool, Receipts, Ring};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{Bar, EventKind, EventSet, FieldType, Stamp};
@@ -211,10 +211,60 @@ pub(crate) fn second_half(folder: &Path, manifest: &Manifest, base: f64) {
     writer.close().expect("everything is written");
 }
 
+/// Every other sequence from the first one on.
+fn spread(mut frames: Vec<u8>) -> Vec<u8> {
+    let (mut at, mut count) = (0, 0);
+    while at < frames.len() {
+        let sequence = admf_formats::segment::frame_sequence(&frames[at..]) + count;
+        frames[at + 8..at + 16].copy_from_slice(&sequence.to_le_bytes());
+        at += usize::from(frames[at + 5]) * 16;
+        count += 1;
+    }
+    frames
+}
+
+/// Writes an archive whose chunks may be compressed: container 0 has an open trade behind two that a
+/// condition kept, container 1 has many events, container 2 has begun.
+pub(crate) fn kept(folder: &Path, manifest: &Manifest, compression: Compression) {
+    let writer = writer_of(folder, manifest, compression);
+    let handle = writer.handle();
+    let flush = |container, kind, frames: &[u8]| {
+        handle
+            .flush(container, kind, frames, &Receipts::default())
+            .expect("the writer goes on");
+    };
+    // The second trade began before the first one closed, and ends in another chunk.
+    let (first, second) = (spread(trade(100.0, 10, 1)), spread(trade(100.0, 11, 2)));
+    let (begin, end) = second.split_at(second.len() - 128);
+    let cut = [&first[..], begin].concat();
+    flush(0, ChunkKind::Kept, &cut);
+    flush(0, ChunkKind::Kept, end);
+    flush(2, ChunkKind::Kept, &trade(100.0, 1, 1));
+    flush(2, ChunkKind::Trace, &trade(100.0, 4, 2));
+    let mut batch = handle.batch().expect("a batch");
+    batch.frames.extend(trade(100.0, 1, 3));
+    batch.push(record(100.0, 0, 9, 2), None);
+    for number in 0..200 {
+        let sequence = u64::from(number) * 3 + 1;
+        batch.frames.extend(trade(100.0, sequence, number + 1));
+    }
+    batch.push(record(100.0, 1, 600, 200), None);
+    handle
+        .commit(batch, &Receipts::default())
+        .expect("the writer goes on");
+    drop(handle);
+    writer.close().expect("everything is written");
+}
+
 fn writer(folder: &Path, manifest: &Manifest) -> ArchiveWriter {
+    writer_of(folder, manifest, Compression::None)
+}
+
+fn writer_of(folder: &Path, manifest: &Manifest, compression: Compression) -> ArchiveWriter {
     let options = ArchiveOptions {
         workers: 1,
         segment_bytes: 1024,
+        compression,
         delay: None,
     };
     ArchiveWriter::start(folder, manifest, &options, Box::new(|_, _| Ok(()))).expect("a writer")
@@ -231,6 +281,7 @@ pub(crate) fn pool(path: &Path, manifest: &Manifest) {
         backing: Backing::Disk,
         store_trades: false,
         keep: Keep::NONE,
+        compression: Compression::None,
     };
     let mut pool = Pool::create(path, 1, 512, 8, manifest).expect("a pool");
     let mut third = Ring::new(rules, 3);
