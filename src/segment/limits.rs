@@ -129,23 +129,25 @@ fn a_trade_never_closed_is_kept_among_200_000_that_are() {
 }
 
 #[test]
-fn of_a_hundred_thousand_open_trades_those_at_the_limit_are_counted_exactly() {
+fn a_hundred_thousand_open_trades_are_kept_and_those_beyond_the_limit_counted_exactly() {
+    const TRADES: u32 = 140_000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut rules = rules(RetentionPolicy::TradeComplete);
-    rules.bytes_per_container = 1 << 20;
+    // Room for two frames of every trade that has a place.
+    rules.bytes_per_container = 2 * 64 * OPEN_TRADES_MAX as u64;
     let segments = segments_max(&rules, 4096) as u32;
     let path = folder.path().join("many.pool");
     let mut pool = Pool::create(&path, 1, 4096, segments, &manifest()).expect("a pool");
     let mut ring = Ring::new(rules, 1);
     // Twice round, so that each trade that has a place has two frames; the ends in another order.
     for round in 0..2 {
-        for trade in 1..=100_000_u32 {
-            let sequence = round * 100_000 + u64::from(trade);
+        for trade in 1..=TRADES {
+            let sequence = round * u64::from(TRADES) + u64::from(trade);
             ring.append(&mut pool, &stamp(sequence, trade), &OPEN);
         }
     }
     let ended = |trade: u32| trade.is_multiple_of(3);
-    for trade in (1..=100_000).rev().filter(|trade| ended(*trade)) {
+    for trade in (1..=TRADES).rev().filter(|trade| ended(*trade)) {
         ring.end_trade(&mut pool, trade);
     }
     let limit = OPEN_TRADES_MAX as u32;
@@ -155,11 +157,68 @@ fn of_a_hundred_thousand_open_trades_those_at_the_limit_are_counted_exactly() {
     let kept: Vec<u64> = (0..2)
         .flat_map(|round| {
             open.clone()
-                .map(move |trade| round * 100_000 + u64::from(trade))
+                .map(move |trade| round * u64::from(TRADES) + u64::from(trade))
         })
         .collect();
     assert_eq!(sequences(&frames), kept);
-    assert_eq!(ledger.dropped_at_cap, 2 * (100_000 - u64::from(limit)));
+    assert!(limit > 100_000);
+    assert_eq!(ledger.dropped_at_cap, 2 * u64::from(TRADES - limit));
     assert_eq!(ledger.recycled_trade_closed, 2 * u64::from(limit / 3));
-    assert_eq!((ledger.attempted, ledger.balances()), (200_000, true));
+    let attempted = 2 * u64::from(TRADES);
+    assert_eq!((ledger.attempted, ledger.balances()), (attempted, true));
+}
+
+#[test]
+fn a_reader_that_pauses_for_a_full_lap_is_told_how_much_it_missed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rules = rules(RetentionPolicy::SlidingWindow { events: 60 });
+    let mut pool = pool(folder.path(), &rules);
+    let (mut still, mut busy) = (Ring::new(rules, 1), Ring::new(rules, 2));
+    for sequence in 1..=10 {
+        still.append(&mut pool, &stamp(sequence, 1), &FILL);
+    }
+    for sequence in 1..=60 {
+        busy.append(&mut pool, &stamp(sequence, 1), &FILL);
+    }
+    let reader = PoolReader::open(&folder.path().join("t.pool")).expect("a pool");
+    let owned = reader.owned().expect("readable");
+    let of_busy = owned.iter().filter(|(owner, ..)| *owner == 2).count() as u64;
+    assert!(of_busy > 2);
+    let read = || {
+        let mut found = Vec::new();
+        let each = |owner, frame: &admf_formats::segment::Frame| {
+            found.push((owner, frame.stamp.sequence));
+            Ok(())
+        };
+        let overrun = reader.frames_of(&owned, each).expect("readable");
+        (found, overrun)
+    };
+    let (found, overrun) = read();
+    assert_eq!((found.len(), overrun), (70, 0));
+    // While the reader pauses, one ring goes round more than once.
+    for sequence in 61..=600 {
+        busy.append(&mut pool, &stamp(sequence, 1), &FILL);
+    }
+    let (found, overrun) = read();
+    let untouched: Vec<(u64, u64)> = (1..=10).map(|sequence| (1, sequence)).collect();
+    assert_eq!((found, overrun), (untouched, of_busy));
+}
+
+#[test]
+fn events_after_the_last_sequence_are_refused_by_nothing_and_lost_by_nobody() {
+    // The engine counts from 1: at a billion events a second the last one is 584 years away. The
+    // store itself takes any sequence, also one that begins anew.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rules = rules(RetentionPolicy::SlidingWindow { events: 4 });
+    let mut pool = pool(folder.path(), &rules);
+    let mut ring = Ring::new(rules, 1);
+    let told = [u64::MAX - 1, u64::MAX, 0, 1];
+    for sequence in told {
+        let done = ring.append(&mut pool, &stamp(sequence, 1), &FILL);
+        assert_eq!(done, Append::Done);
+    }
+    let mut frames = Vec::new();
+    let ledger = ring.finish(&mut pool, &mut frames);
+    assert_eq!(sequences(&frames), [0, 1, u64::MAX - 1, u64::MAX]);
+    assert!(ledger.balances() && ledger.retained == 4);
 }

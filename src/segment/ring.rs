@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Trades that may be open at once in one container.
-pub(super) const OPEN_TRADES_MAX: usize = 1 << 10;
+pub(super) const OPEN_TRADES_MAX: usize = 1 << 17;
 
 /// Whether an event found room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -400,6 +400,12 @@ impl Ring {
         let ended = self.open.remove(at);
         self.ledger.recycled_trade_closed += ended.frames;
         self.live_bytes -= ended.bytes;
+        // Only a trade that began in the oldest segment can have held it.
+        if !self.open.is_empty()
+            && (self.held.front()).is_some_and(|oldest| ended.first_ordinal > oldest.ordinal)
+        {
+            return;
+        }
         let oldest_kept = self.open.iter().map(|open| open.first_ordinal).min();
         match oldest_kept {
             Some(ordinal) => {
