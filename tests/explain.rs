@@ -234,6 +234,28 @@ fn a_story_shows_what_the_strategy_saw_and_the_bars_around() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = format!("workflow: parameter_sweep\n{CROSSOVER}");
+    let results = run(folder.path(), "sweep", &text);
+    for json in [&[] as &[&str], &["--json"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_admf"))
+            .arg("explain")
+            .arg(&results)
+            .args(["--container", "1", "--trade", "1"])
+            .args(json)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(child.stdout.take());
+        let out = child.wait_with_output().expect("it ends");
+        let errors = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!((out.status.code(), errors.as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
 fn phases_and_windows_have_their_own_trades() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let memory = format!("workflow: train_test_optimization\nresults_storage: memory\n{CROSSOVER}");

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 use admf_formats::event::EventKind;
 use admf_formats::report::{BarReport, LevelsReport, SignalReport, StoryReport, to_json_bytes};
 use admf_formats::result::ResultRecord;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -82,10 +83,19 @@ pub(super) fn explain(results: &Path, wanted: &Wanted<'_>, json: bool) -> Result
         told,
     };
     let report = story.report()?;
-    if json {
-        print!("{}", String::from_utf8_lossy(&to_json_bytes(&report)));
+    let text = if json {
+        String::from_utf8_lossy(&to_json_bytes(&report)).into_owned()
     } else {
-        print(&story, &report);
+        let mut page = Page::default();
+        tell(&story, &report, &mut page);
+        page.0
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // The reader of our output has seen enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            return Err(Error::io("write", Path::new("standard output"))(error));
+        }
+        _ => {}
     }
     success()
 }
@@ -137,10 +147,21 @@ fn why_not_kept(kept: &Kept) -> Option<String> {
     }
 }
 
-fn print(story: &Story<'_>, report: &StoryReport) {
+/// The story as it is printed, all at once.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, line: impl std::fmt::Display) {
+        self.0 += &line.to_string();
+        self.0.push('\n');
+    }
+}
+
+fn tell(story: &Story<'_>, report: &StoryReport, page: &mut Page) {
     let window = story.window.as_deref().unwrap_or_default();
     let between = if window.is_empty() { "" } else { " " };
-    println!(
+    page.line(format_args!(
         "{} of {}{between}{window}, {}: trade {}{}, {}",
         report.container,
         report.phase,
@@ -150,37 +171,44 @@ fn print(story: &Story<'_>, report: &StoryReport) {
             .side
             .map_or(String::new(), |side| format!(", {side}")),
         outcome(report)
-    );
+    ));
     let parameters: Vec<String> = report
         .parameters
         .0
         .iter()
         .map(|(name, value)| format!("{name} {value}"))
         .collect();
-    println!("  {}: {}", report.strategy, parameters.join(", "));
+    page.line(format_args!(
+        "  {}: {}",
+        report.strategy,
+        parameters.join(", ")
+    ));
     match &report.replayed_because {
-        Some(because) => println!("  told from a replay: {because}"),
-        None => println!("  told from the archive"),
+        Some(because) => page.line(format_args!("  told from a replay: {because}")),
+        None => page.line(format_args!("  told from the archive")),
     }
     if let Some(failure) = &report.failure {
-        println!("  the container failed: {failure}");
+        page.line(format_args!("  the container failed: {failure}"));
     }
-    println!();
+    page.line("");
     for (at, (stamp, payload)) in story.told.events.iter().enumerate() {
         if at == EVENTS_MAX / 2 && report.events_left_out > 0 {
-            println!("  ({} events are left out here)", report.events_left_out);
+            page.line(format_args!(
+                "  ({} events are left out here)",
+                report.events_left_out
+            ));
         }
-        println!("  {}", sentence(stamp, payload));
+        page.line(format_args!("  {}", sentence(stamp, payload)));
         let id = stamp.sequence;
         let signal = report.signals.iter().find(|one| one.event_id == id);
-        signal.into_iter().for_each(seen);
+        signal.into_iter().for_each(|signal| seen(signal, page));
         if payload.kind() == EventKind::PositionOpen {
-            report.levels.iter().for_each(levels);
+            report.levels.iter().for_each(|one| levels(one, page));
         }
     }
-    figures(report);
-    bars("entry", &report.bars_at_entry, report);
-    bars("exit", &report.bars_at_exit, report);
+    figures(report, page);
+    bars("entry", &report.bars_at_entry, report, page);
+    bars("exit", &report.bars_at_exit, report, page);
 }
 
 /// How the trade ended, in short.
@@ -209,14 +237,17 @@ fn outcome(report: &StoryReport) -> String {
 }
 
 /// What the strategy saw at a signal.
-fn seen(signal: &SignalReport) {
+fn seen(signal: &SignalReport, page: &mut Page) {
     if !signal.conditions.is_empty() {
-        println!("      holds: {}", signal.conditions.join(", "));
+        page.line(format_args!(
+            "      holds: {}",
+            signal.conditions.join(", ")
+        ));
     }
     let value = |value: Option<f64>| value.map_or("none".to_owned(), number);
     for feature in &signal.features {
         let parameters: Vec<String> = feature.parameters.iter().map(f64::to_string).collect();
-        println!(
+        page.line(format_args!(
             "      {:<28} {}, the bar before {}{}",
             match parameters.len() {
                 0 => feature.name.clone(),
@@ -229,12 +260,12 @@ fn seen(signal: &SignalReport) {
                 "sizing" => " (sizing)",
                 _ => " (exits and orders)",
             }
-        );
+        ));
     }
 }
 
 /// The exits that a position began with.
-fn levels(levels: &LevelsReport) {
+fn levels(levels: &LevelsReport, page: &mut Page) {
     let all = [
         ("stop_loss", levels.stop_loss),
         ("take_profit", levels.take_profit),
@@ -244,43 +275,43 @@ fn levels(levels: &LevelsReport) {
     let set: Vec<String> = all
         .filter_map(|(name, level)| level.map(|level| format!("{name} {}", number(level))))
         .collect();
-    println!(
+    page.line(format_args!(
         "      {}; measured from {}",
         set.join(", "),
         number(levels.anchor)
-    );
+    ));
 }
 
-fn figures(report: &StoryReport) {
+fn figures(report: &StoryReport, page: &mut Page) {
     let figures = &report.figures;
-    println!();
-    println!(
+    page.line("");
+    page.line(format_args!(
         "  costs {}: commission {}, slippage {}, borrow {}; {} fills",
         number(figures.costs),
         number(figures.commission),
         number(figures.slippage),
         number(figures.borrow),
         figures.fills
-    );
+    ));
     if let (Some(mae), Some(mfe)) = (figures.mae_percent, figures.mfe_percent) {
-        println!(
+        page.line(format_args!(
             "  moved at most {}% against the position and {}% for it",
             number(mae),
             number(mfe)
-        );
+        ));
     }
 }
 
 /// A table of bars; those with events of the trade say which.
-fn bars(what: &str, bars: &[BarReport], report: &StoryReport) {
+fn bars(what: &str, bars: &[BarReport], report: &StoryReport, page: &mut Page) {
     if bars.is_empty() {
         return;
     }
-    println!();
-    println!(
+    page.line("");
+    page.line(format_args!(
         "  {:<8} {:<20} {:>12} {:>12} {:>12} {:>12}",
         what, "time", "open", "high", "low", "close"
-    );
+    ));
     for bar in bars {
         let mut kinds: Vec<&str> = report
             .events
@@ -300,7 +331,7 @@ fn bars(what: &str, bars: &[BarReport], report: &StoryReport) {
             number(bar.close),
             kinds.join(", ")
         );
-        println!("{}", line.trim_end());
+        page.line(line.trim_end());
     }
 }
 
