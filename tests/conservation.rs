@@ -327,6 +327,8 @@ fn money_and_causes_are_conserved_whatever_the_workflow() {
         "ORDER rejected level_unknown",
         "POSITION_UPDATE long none",
         "POSITION_UPDATE short none",
+        "POSITION_UPDATE long take_profit",
+        "POSITION_UPDATE short take_profit",
         "ACCRUAL",
         "ORDER rejected insufficient_cash",
         "ORDER rejected size_unknown",

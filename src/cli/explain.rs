@@ -272,8 +272,11 @@ fn levels(levels: &LevelsReport, page: &mut Page) {
         ("trailing_stop", levels.trailing_stop),
     ];
     let all = all.into_iter();
+    let parts = levels.scale_out.iter();
+    let parts = parts.map(|out| format!("{} of it at {}", number(out.part), number(out.price)));
     let set: Vec<String> = all
         .filter_map(|(name, level)| level.map(|level| format!("{name} {}", number(level))))
+        .chain(parts)
         .collect();
     page.line(format_args!(
         "      {}; measured from {}",

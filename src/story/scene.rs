@@ -7,7 +7,7 @@ use crate::market::{BarBlock, BarsFile};
 use crate::portfolio::Direction;
 use crate::strategy::{Columns, FEATURES_MAX, Masks};
 use crate::topology::{Job, ParameterSet};
-use admf_formats::report::{BarReport, FeatureReport, LevelsReport, SignalReport};
+use admf_formats::report::{BarReport, FeatureReport, LevelsReport, ScaleOutReport, SignalReport};
 use admf_formats::units::{QUANTUM_BARS, finite, rfc3339};
 use std::ops::Range;
 
@@ -143,6 +143,13 @@ pub(super) fn levels(
         stop_loss: level(exits.stop_loss, -sign, anchor),
         take_profit: level(exits.take_profit, sign, anchor),
         trailing_stop: level(exits.trailing_stop, -sign, entry_price),
+        scale_out: (0..exits.scale_out.count())
+            .filter_map(|which| exits.scale_out.get(which))
+            .map(|out| ScaleOutReport {
+                price: anchor * (1.0 + sign * out.distance),
+                part: out.part,
+            })
+            .collect(),
     }
 }
 

@@ -30,7 +30,8 @@ pub use monte_carlo::{MonteCarloReport, MonteCarloSource, PathMetric, PathStatis
 pub use objective::{Bound, Objective, ResultConstraint, Sense, Term};
 pub use run::{RunData, RunReport, RunShard, RunStatus, SkippedPhase, StorageChange};
 pub use story::{
-    BarReport, FeatureReport, FiguresReport, LevelsReport, SignalReport, StoryEvent, StoryReport,
+    BarReport, FeatureReport, FiguresReport, LevelsReport, ScaleOutReport, SignalReport,
+    StoryEvent, StoryReport,
 };
 pub use walk_forward::{
     ChosenSet, CurveReport, EfficiencyReport, ParameterStability, SequenceWindow, StabilityReport,

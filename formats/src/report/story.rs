@@ -82,7 +82,7 @@ pub struct FiguresReport {
 
 /// Levels of price at an entry; null for those that no rule sets. Where one was reached, the exit's
 /// ORDER tells the level that counted then.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LevelsReport {
     /// The price that stop loss and take profit are measured from.
     pub anchor: f64,
@@ -92,6 +92,17 @@ pub struct LevelsReport {
     pub take_profit: Option<f64>,
     /// Trailing stop while the entry's price is the best.
     pub trailing_stop: Option<f64>,
+    /// Levels at which a part is closed, the nearest first; empty for none.
+    pub scale_out: Vec<ScaleOutReport>,
+}
+
+/// A level at which a part of the position is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ScaleOutReport {
+    /// The level.
+    pub price: f64,
+    /// Part of the units held then.
+    pub part: f64,
 }
 
 /// A signal, and what was known at its bar.
