@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod compression;
 pub mod error;
 pub mod event;
+pub mod live;
 pub mod manifest;
 pub mod report;
 pub mod result;

@@ -4,11 +4,12 @@
 //! and not a SIGBUS later; it is locked, and never shrunk or remapped while it is mapped.
 #![allow(unsafe_code)]
 
+use super::order::{COMMIT, PUBLISH, fence};
 use crate::{Error, Result};
 use memmap2::MmapMut;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 /// A file mapped for writing.
 pub(super) struct Map {
@@ -77,6 +78,12 @@ impl Map {
         // pointer is valid and aligned for 8 bytes; `&mut self` keeps every other access of this
         // process away. The tests of the ring would read torn frames without it.
         let commit = unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) };
-        commit.store(word.to_le(), Ordering::Release);
+        commit.store(word.to_le(), COMMIT);
+    }
+
+    /// Whoever sees a store that follows sees every one before.
+    #[inline(always)]
+    pub(super) fn order(&mut self) {
+        fence(PUBLISH);
     }
 }

@@ -3,8 +3,10 @@
 mod archive;
 mod condition;
 mod kept;
+#[cfg_attr(feature = "model", path = "model/map.rs")]
 mod map;
 mod merge;
+mod order;
 mod pool;
 mod reader;
 mod receipt;
@@ -13,9 +15,11 @@ mod ring;
 mod seal;
 mod stage;
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "model")))]
 mod limits;
-#[cfg(test)]
+#[cfg(all(test, feature = "model"))]
+mod model;
+#[cfg(all(test, not(feature = "model")))]
 mod tests;
 
 pub(crate) use archive::BUFFERS_PER_WORKER;

@@ -5,6 +5,7 @@
 //! being zeroed.
 
 use super::map::Map;
+use super::order::wait;
 use super::receipt::{Receipts, Ticket, Way};
 use crate::Result;
 use crate::failpoint;
@@ -171,14 +172,14 @@ impl Pool {
                 self.release(segment, owner);
             } else {
                 at(&|ticket| receipts.is_sent(ticket))?;
-                std::thread::sleep(std::time::Duration::from_micros(20));
+                wait();
             }
         }
         Some(())
     }
 
     /// As if every segment had been recycled that often, and none were in use.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "model")))]
     pub(super) fn age(&mut self, generation: u32) {
         self.generations.fill(generation);
         let slots = self.header.descriptor_offset(0)..self.header.manifest_offset();
@@ -199,7 +200,11 @@ impl Pool {
     fn describe(&mut self, segment: u32, owned: bool, owner: u64) {
         let generation = next_generation(self.generations[segment as usize]);
         if generation < self.generations[segment as usize] {
-            // Every frame here is dead: none may come to life when its generation comes again.
+            // Every frame here is dead: none may come to life when its generation comes again, and
+            // no reader may take half of one for whole, so that the last descriptor goes first.
+            let slots = self.header.descriptor_offset(segment);
+            self.map.bytes_mut(slots, 2 * DESCRIPTOR_BYTES).fill(0);
+            self.map.order();
             let offset = self.header.segment_offset(segment);
             self.map.bytes_mut(offset, self.segment_bytes()).fill(0);
         }
@@ -213,11 +218,15 @@ impl Pool {
         }
         .encode(self.seed, segment);
         failpoint::reach("recycle.descriptor");
+        // Who finds the segment recycled must find what was moved out of it.
+        self.map.order();
         let into = self.map.bytes_mut(slot, DESCRIPTOR_BYTES);
         let (half, rest) = into.split_at_mut(DESCRIPTOR_BYTES / 8);
         half.copy_from_slice(&bytes[..DESCRIPTOR_BYTES / 8]);
         failpoint::reach("recycle.descriptor_half");
         rest.copy_from_slice(&bytes[DESCRIPTOR_BYTES / 8..]);
+        // Who finds a new frame must find the segment recycled.
+        self.map.order();
         failpoint::reach("recycle.descriptor_done");
     }
 

@@ -5,6 +5,7 @@ use admf_formats::archive::{
     self, ArchiveHeader, CHUNK_HEADER_BYTES, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
     SLOT_BYTES, Slot,
 };
+use admf_formats::live::{self, Listing, LivePool};
 use admf_formats::manifest::Manifest;
 use admf_formats::segment::{
     DESCRIPTOR_BYTES, Descriptor, Frame, POOL_HEADER_BYTES, POOL_MAGIC, PoolHeader, read_frame,
@@ -12,6 +13,7 @@ use admf_formats::segment::{
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{Ordering, fence};
 
 /// The largest manifest or chunk that is read.
 const PART_BYTES_MAX: u64 = 64 << 20;
@@ -69,10 +71,14 @@ impl Source {
             ));
         }
         let mut buffer = vec![0; bytes as usize];
-        self.file
-            .read_exact_at(&mut buffer, offset)
-            .map_err(|error| self.damaged(offset, format!("cannot read {bytes} bytes: {error}")))?;
+        self.read_into(offset, &mut buffer)?;
         Ok(buffer)
+    }
+
+    fn read_into(&self, offset: u64, into: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(into, offset).map_err(|error| {
+            self.damaged(offset, format!("cannot read {} bytes: {error}", into.len()))
+        })
     }
 
     fn manifest(&self, offset: u64, bytes: u32, crc: u32) -> Result<Manifest> {
@@ -235,6 +241,7 @@ pub struct PoolReader {
     source: Source,
     /// The file's header.
     pub header: PoolHeader,
+    seed: u32,
     /// What the file says of itself.
     pub manifest: Manifest,
 }
@@ -245,62 +252,47 @@ impl PoolReader {
         let source = Source::open(path)?;
         let bytes = source.read(0, POOL_HEADER_BYTES as u64)?;
         let header = PoolHeader::decode(&bytes).map_err(|message| source.damaged(0, message))?;
+        if u64::from(header.segment_bytes) > PART_BYTES_MAX {
+            let message = format!("segments of {} bytes", header.segment_bytes);
+            return Err(source.damaged(16, message));
+        }
         let offset = header.manifest_offset() as u64;
         let manifest = source.manifest(offset, header.manifest_bytes, header.manifest_crc)?;
         Ok(PoolReader {
             source,
             header,
+            seed: header.seed(),
             manifest,
         })
     }
 
     /// Segments that a container owned, with their owner, in order of owner.
     pub fn owned(&self) -> Result<Vec<(u64, u32, u32)>> {
-        let mut owned = Vec::new();
-        for segment in 0..self.header.segments {
-            if let Some(descriptor) = self.descriptor(segment)?
-                && descriptor.owned
-            {
-                owned.push((descriptor.owner, segment, descriptor.generation));
-            }
-        }
-        owned.sort_unstable();
-        Ok(owned)
+        Ok(Listing::of(self)?.owned())
     }
 
     /// Calls `each` with every committed frame that was not recycled, container by container, in
     /// order of sequence; the segments of one container are in memory at once.
     ///
-    /// A pool may be read while it is written. Gives the segments that were recycled in between,
-    /// of which nothing is told.
+    /// Gives the segments that changed hands while they were read: 0 where nobody writes the pool,
+    /// else what was told is no picture of one moment. No frame is told that was written over.
     pub fn frames(&self, each: impl FnMut(u64, &Frame) -> Result<()>) -> Result<u64> {
-        self.frames_of(&self.owned()?, each)
+        self.frames_of(&Listing::of(self)?, each)
     }
 
-    /// As [`PoolReader::frames`], of segments that [`PoolReader::owned`] gave some time ago.
+    /// As [`PoolReader::frames`], of segments that were listed some time ago.
     pub fn frames_of(
         &self,
-        owned: &[(u64, u32, u32)],
+        listing: &Listing,
         mut each: impl FnMut(u64, &Frame) -> Result<()>,
     ) -> Result<u64> {
-        let mut overrun = 0;
-        for ring in owned.chunk_by(|a, b| a.0 == b.0) {
+        let mut bytes = Vec::new();
+        for ring in listing.owned().chunk_by(|a, b| a.0 == b.0) {
             let mut frames = Vec::new();
             for (_, segment, generation) in ring {
-                let offset = self.header.segment_offset(*segment) as u64;
-                let bytes = self
-                    .source
-                    .read(offset, u64::from(self.header.segment_bytes))?;
-                // A segment gets its new generation before anything is written over.
-                let now = self.descriptor(*segment)?;
-                if now.is_none_or(|now| now.generation != *generation) {
-                    overrun += 1;
-                    continue;
-                }
+                let end = live::take(self, *segment, *generation, &mut bytes)?.unwrap_or(0);
                 let mut at = 0;
-                while let Some(frame) = read_frame(&bytes[at.min(bytes.len())..])
-                    .filter(|f| f.generation == *generation)
-                {
+                while let Some(frame) = read_frame(&bytes[at..end]) {
                     at += frame.bytes;
                     frames.push(frame);
                 }
@@ -312,12 +304,35 @@ impl PoolReader {
                 each(ring[0].0, frame)?;
             }
         }
-        Ok(overrun)
+        listing.changed(self)
+    }
+}
+
+impl LivePool for PoolReader {
+    type Error = Error;
+
+    fn segments(&self) -> u32 {
+        self.header.segments
+    }
+
+    fn segment_bytes(&self, _: u32) -> usize {
+        self.header.segment_bytes as usize
     }
 
     fn descriptor(&self, segment: u32) -> Result<Option<Descriptor>> {
         let offset = self.header.descriptor_offset(segment) as u64;
-        let slots = self.source.read(offset, 2 * DESCRIPTOR_BYTES as u64)?;
-        Ok(Descriptor::newest(&slots, self.header.seed(), segment))
+        let mut slots = [0; 2 * DESCRIPTOR_BYTES];
+        self.source.read_into(offset, &mut slots)?;
+        Ok(Descriptor::newest(&slots, self.seed, segment))
+    }
+
+    fn copy(&self, segment: u32, into: &mut [u8]) -> Result<usize> {
+        let offset = self.header.segment_offset(segment) as u64;
+        self.source.read_into(offset, into)?;
+        Ok(into.len())
+    }
+
+    fn order(&self) {
+        fence(Ordering::Acquire);
     }
 }

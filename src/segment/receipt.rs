@@ -4,8 +4,7 @@
 //! that a kill between the two loses none of them. A segment therefore goes back to its pool when
 //! the receipt of its frames has come back.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::order::{Arc, AtomicU64, Ordering, SEEN_WRITTEN, WRITTEN};
 
 /// How frames are handed over. Each way has its own order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl Receipts {
     }
 
     pub(super) fn is_written(&self, ticket: Ticket) -> bool {
-        self.0.written[ticket.0 as usize].load(Ordering::Acquire) >= ticket.1
+        self.0.written[ticket.0 as usize].load(SEEN_WRITTEN) >= ticket.1
     }
 
     /// Whether waiting for it can end: it was sent.
@@ -63,6 +62,6 @@ impl Receipts {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        self.0.written[self.1 as usize].fetch_add(1, Ordering::Release);
+        self.0.written[self.1 as usize].fetch_add(1, WRITTEN);
     }
 }

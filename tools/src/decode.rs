@@ -2,12 +2,12 @@
 
 use crate::archive::Archive;
 use crate::bytes::{Bytes, FileBytes};
-use crate::pool::{Described, Pool, frames};
+use crate::pool::{Pool, frames};
 use admf::segment::FileKind;
 use admf::{Error, Result};
 use admf_formats::archive::{CHUNK_HEADER_BYTES, ChunkHeader, ChunkKind};
 use admf_formats::manifest::Manifest;
-use admf_formats::segment::{Descriptor, Frame, read_frame};
+use admf_formats::segment::{Frame, read_frame};
 use std::path::Path;
 
 /// An event with its container.
@@ -38,38 +38,52 @@ pub enum What {
 ///
 /// In memory at once: a chunk of an archive; the frames of one container of a pool.
 ///
-/// Errors: the first damage that stands in the way; whatever `each` returns; when all else of a pool
-/// was told, how many segments were recycled meanwhile.
+/// Gives the segments that changed hands while they were read: where it is not 0, somebody writes
+/// this pool, and what was told is no picture of one moment.
+///
+/// Errors: the first damage that stands in the way; whatever `each` returns.
 pub fn file(
     path: &Path,
     kind: FileKind,
     what: What,
     is_wanted: &dyn Fn(&Manifest, u64) -> Result<bool>,
     each: Each<'_>,
-) -> Result<()> {
+) -> Result<u64> {
     let bytes = FileBytes::open(path)?;
     match kind {
         FileKind::Archive => {
             let opened = Archive::open(bytes)?;
             let archive = opened.map_err(|why| damaged(path, why.offset, &why.problem))?;
-            self::archive(path, &archive, what, is_wanted, each)
+            self::archive(path, &archive, what, is_wanted, each)?;
+            Ok(0)
         }
         FileKind::Pool => {
             let opened = Pool::open(bytes)?;
             let pool = opened.map_err(|why| damaged(path, why.offset, &why.problem))?;
-            match self::pool(&pool, what, is_wanted, each)? {
-                0 => Ok(()),
-                overrun => Err(Error::Damaged {
-                    path: path.to_path_buf(),
-                    offset: pool.header.segment_offset(0) as u64,
-                    message: format!(
-                        "{overrun} segments were recycled while they were read, and what they held \
-                         is not among the events: a run is writing here, read it again later"
-                    ),
-                }),
-            }
+            self::pool(&pool, what, is_wanted, each)
         }
     }
+}
+
+/// What is said where segments changed hands while they were read.
+pub fn moved(changed: u64) -> String {
+    format!(
+        "{changed} segments changed hands while they were read, since a run writes this pool: \
+         some of its events are not told; read it again, best when the run has ended"
+    )
+}
+
+/// For those who want a picture of one moment.
+///
+/// Errors: segments changed hands while they were read.
+pub fn is_still(path: &Path, changed: u64) -> Result<()> {
+    if changed == 0 {
+        return Ok(());
+    }
+    Err(Error::Results {
+        path: path.to_path_buf(),
+        message: moved(changed),
+    })
 }
 
 fn damaged(path: &Path, offset: u64, problem: &str) -> Error {
@@ -194,9 +208,8 @@ fn chunk_frames(
     Ok(())
 }
 
-/// Calls `each` with the events of a pool: containers by index, events by sequence.
-///
-/// Gives the segments that were recycled while they were read: of those nothing is told.
+/// Calls `each` with the events of a pool: containers by index, events by sequence. Gives the
+/// segments that changed hands meanwhile, as [`file()`].
 ///
 /// Errors: as [`file()`].
 pub fn pool<B: Bytes>(
@@ -208,25 +221,19 @@ pub fn pool<B: Bytes>(
     use admf_formats::event::EventKind;
     let manifest = &pool.manifest;
     let mut bytes = Vec::new();
-    let mut overrun = 0;
-    for ring in pool.owned()?.chunk_by(|a, b| a.0 == b.0) {
+    let listing = pool.list()?;
+    for ring in listing.owned().chunk_by(|a, b| a.0 == b.0) {
         let container = ring[0].0;
         if !is_wanted(manifest, container)? {
             continue;
         }
         let mut found: Vec<Frame> = Vec::new();
         for (_, segment, generation) in ring {
-            pool.segment(*segment, &mut bytes)?;
-            // A segment gets its new generation before anything is written over.
-            let is_still = |now: Descriptor| now.generation == *generation;
-            if !matches!(pool.described(*segment)?, (Described::By(now), _) if is_still(now)) {
-                overrun += 1;
-                continue;
-            }
+            let end = pool.take(*segment, *generation, &mut bytes)?.unwrap_or(0);
             let wanted = |frame: &Frame| {
                 what == What::Events || frame.payload.kind() == EventKind::PositionClose
             };
-            let of_segment = frames(&bytes, *generation).map(|(_, frame)| frame);
+            let of_segment = frames(&bytes[..end], *generation).map(|(_, frame)| frame);
             found.extend(of_segment.filter(wanted));
         }
         found.sort_by_key(|frame| frame.stamp.sequence);
@@ -241,5 +248,5 @@ pub fn pool<B: Bytes>(
             })?;
         }
     }
-    Ok(overrun)
+    listing.changed(pool)
 }

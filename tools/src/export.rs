@@ -131,7 +131,7 @@ fn json_lines(
         });
     }
     for (path, kind) in inputs {
-        decode::file(
+        let changed = decode::file(
             path,
             *kind,
             decode_what(what),
@@ -143,6 +143,7 @@ fn json_lines(
                 writeln!(writer, "{}", line::of(event)).map_err(Error::io("write", out))
             },
         )?;
+        decode::is_still(path, changed)?;
     }
     Ok(())
 }
@@ -160,7 +161,7 @@ fn rows(
         });
     }
     for (path, kind) in inputs {
-        decode::file(
+        let changed = decode::file(
             path,
             *kind,
             decode_what(what),
@@ -172,6 +173,7 @@ fn rows(
                 each(&columns::of_event(event, columns))
             },
         )?;
+        decode::is_still(path, changed)?;
     }
     Ok(())
 }

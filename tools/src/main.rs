@@ -230,6 +230,13 @@ fn recover(path: &Path, new: &Path, out: &mut Output<'_>) -> Result<bool> {
     Ok(true)
 }
 
+/// Tells that somebody wrote a pool while it was read.
+fn note_changed(path: &Path, changed: u64) {
+    if changed > 0 {
+        eprintln!("note: {}: {}", path.display(), decode::moved(changed));
+    }
+}
+
 fn info(path: &Path, out: &mut Output<'_>) -> Result<()> {
     for (path, kind) in files::list(path)? {
         match kind {
@@ -248,10 +255,11 @@ fn info(path: &Path, out: &mut Output<'_>) -> Result<()> {
             FileKind::Pool => {
                 let pool = PoolReader::open(&path)?;
                 let mut events = 0_u64;
-                pool.frames(|_, _| {
+                let changed = pool.frames(|_, _| {
                     events += 1;
                     Ok(())
                 })?;
+                note_changed(&path, changed);
                 out.line(&serde_json::json!({
                     "file": path, "kind": "pool", "segment_bytes": pool.header.segment_bytes,
                     "segments": pool.header.segments, "owned": pool.owned()?.len(), "events": events,
@@ -327,13 +335,14 @@ fn dump(filter: &Filter, what: What, out: &mut Output<'_>) -> Result<()> {
         let has_container = |manifest: &Manifest, container: u64| {
             wanted.has_container(container, manifest.containers)
         };
-        decode::file(&path, kind, what, &has_container, &mut |event| {
+        let changed = decode::file(&path, kind, what, &has_container, &mut |event| {
             if wanted.has(event.frame) {
                 out.line(&line::of(event))
             } else {
                 Ok(())
             }
         })?;
+        note_changed(&path, changed);
     }
     Ok(())
 }

@@ -4,10 +4,12 @@
 use crate::archive::{Unreadable, manifest};
 use crate::bytes::Bytes;
 use admf::Result;
+use admf_formats::live::{self, Listing, LivePool};
 use admf_formats::manifest::Manifest;
 use admf_formats::segment::{
     DESCRIPTOR_BYTES, Descriptor, FRAME_ALIGN, Frame, POOL_HEADER_BYTES, PoolHeader, read_frame,
 };
+use std::sync::atomic::{Ordering, fence};
 
 /// The largest segment that is read.
 pub const SEGMENT_BYTES_MAX: u32 = 64 << 20;
@@ -86,33 +88,52 @@ impl<B: Bytes> Pool<B> {
         })
     }
 
-    /// Owned segments as (owner, segment, generation), in this order.
-    pub fn owned(&self) -> Result<Vec<(u64, u32, u32)>> {
-        let mut owned = Vec::new();
-        // A number of segments that is a lie ends where the file does.
-        for segment in 0..self.header.segments {
-            if self.header.descriptor_offset(segment) as u64 >= self.bytes.size() {
-                break;
-            }
-            if let (Described::By(descriptor), _) = self.described(segment)?
-                && descriptor.owned
-            {
-                owned.push((descriptor.owner, segment, descriptor.generation));
-            }
-        }
-        owned.sort_unstable();
-        Ok(owned)
+    /// All descriptors.
+    ///
+    /// Errors: the system refuses to read.
+    pub fn list(&self) -> Result<Listing> {
+        Listing::of(self)
     }
 
-    /// Reads a segment, as far as the file goes.
-    pub fn segment(&self, segment: u32, into: &mut Vec<u8>) -> Result<()> {
+    /// Reads a segment of this generation, as far as the file goes, and tells where its committed
+    /// frames end; `None` where it was recycled while it was read.
+    ///
+    /// Errors: the system refuses to read.
+    pub fn take(&self, segment: u32, generation: u32, into: &mut Vec<u8>) -> Result<Option<usize>> {
+        live::take(self, segment, generation, into)
+    }
+}
+
+impl<B: Bytes> LivePool for Pool<B> {
+    type Error = admf::Error;
+
+    /// A number of segments that is a lie ends where the file does.
+    fn segments(&self) -> u32 {
+        let descriptors = self.bytes.size().saturating_sub(POOL_HEADER_BYTES as u64);
+        let whole = descriptors.div_ceil(2 * DESCRIPTOR_BYTES as u64);
+        whole.min(u64::from(self.header.segments)) as u32
+    }
+
+    fn segment_bytes(&self, segment: u32) -> usize {
         let offset = self.header.segment_offset(segment) as u64;
         let left = self.bytes.size().saturating_sub(offset);
-        into.clear();
-        into.resize(left.min(u64::from(self.header.segment_bytes)) as usize, 0);
-        let count = self.bytes.read(offset, into)?;
-        into.truncate(count);
-        Ok(())
+        left.min(u64::from(self.header.segment_bytes)) as usize
+    }
+
+    fn descriptor(&self, segment: u32) -> Result<Option<Descriptor>> {
+        Ok(match self.described(segment)?.0 {
+            Described::By(descriptor) => Some(descriptor),
+            Described::Unused | Described::Damaged => None,
+        })
+    }
+
+    fn copy(&self, segment: u32, into: &mut [u8]) -> Result<usize> {
+        self.bytes
+            .read(self.header.segment_offset(segment) as u64, into)
+    }
+
+    fn order(&self) {
+        fence(Ordering::Acquire);
     }
 }
 

@@ -365,8 +365,15 @@ fn pool<B: Bytes>(pool: &Pool<B>, out: &Path) -> Result<()> {
         let encoded = descriptor.encode(pool.seed, segment);
         write(&encoded, header.descriptor_offset(segment) + slot)?;
         if descriptor.owned {
-            pool.segment(segment, &mut bytes)?;
-            let end = frames(&bytes, descriptor.generation)
+            let Some(committed) = pool.take(segment, descriptor.generation, &mut bytes)? else {
+                return Err(Error::Usage {
+                    message: format!(
+                        "segment {segment} was recycled while it was read: a run writes this \
+                         pool; recover it when the run has ended"
+                    ),
+                });
+            };
+            let end = frames(&bytes[..committed], descriptor.generation)
                 .last()
                 .map_or(0, |(at, frame)| at + frame.bytes);
             write(&bytes[..end], header.segment_offset(segment))?;

@@ -521,10 +521,16 @@ pub fn pool<B: Bytes>(path: &Path, bytes: B, each: &mut dyn FnMut(Fault)) -> Res
                 }
                 if descriptor.owned {
                     owners.insert(descriptor.owner);
-                    pool.segment(segment, &mut bytes)?;
                     let owner = Some(descriptor.owner);
                     let at = pool.header.segment_offset(segment) as u64;
-                    segment_frames(&bytes, descriptor.generation, owner, at, &mut found);
+                    let generation = descriptor.generation;
+                    if pool.take(segment, generation, &mut bytes)?.is_some() {
+                        segment_frames(&bytes, generation, owner, at, &mut found);
+                    } else {
+                        let problem = "it was recycled while it was read: a run writes this pool";
+                        let lost = "nothing; verify again when the run has ended";
+                        found.note("segment", at, (problem, lost));
+                    }
                 }
             }
             (Described::Unused, _) => {}

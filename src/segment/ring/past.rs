@@ -113,7 +113,7 @@ impl Ring {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "model")))]
 mod tests {
     use super::super::super::tests::{FILL, OPEN, pool, rules, sequences};
     use super::super::{RetentionPolicy, segments_max};
