@@ -9,14 +9,16 @@
 //!
 //! `ADMF_WITNESS=FILE` notes the sequence of every event right after it was committed, eight bytes
 //! per container: what a test knows of the committed events without the files it tests.
+//! `ADMF_REACHED=FILE` notes every step that is reached, once each. What is asked of the archives'
+//! files is recorded between `journal::start` and `journal::take`.
 
 #[cfg(feature = "failpoints")]
-pub use active::{reach, witness, write};
+pub use active::{journal, reach, set_len, sync, witness, write};
 #[cfg(not(feature = "failpoints"))]
-pub use empty::{reach, witness, write};
+pub use empty::{reach, set_len, sync, witness, write};
 
 /// Every step but the `.half` and `.done` of writes, with whether it is a write.
-pub const STEPS: [(&str, bool); 25] = [
+pub const STEPS: [(&str, bool); 26] = [
     ("append.frame", false),
     ("append.committed", false),
     ("recycle.descriptor", false),
@@ -31,6 +33,7 @@ pub const STEPS: [(&str, bool); 25] = [
     ("seal.finish", false),
     ("pool.open", false),
     ("archive.header", true),
+    ("archive.unseal", true),
     ("archive.chunk", true),
     ("archive.slot", true),
     ("archive.seal", true),
@@ -67,17 +70,65 @@ mod empty {
     ) -> Result<(), std::io::Error> {
         file.write_all_at(bytes, offset)
     }
+
+    /// Cuts or extends the file.
+    #[inline(always)]
+    pub fn set_len(file: &File, length: u64) -> Result<(), std::io::Error> {
+        file.set_len(length)
+    }
+
+    /// Waits until everything that was written is on the disk.
+    #[inline(always)]
+    pub fn sync(file: &File) -> Result<(), std::io::Error> {
+        file.sync_data()
+    }
 }
 
 #[cfg(feature = "failpoints")]
 mod active {
     use rustix::io::Errno;
     use rustix::process::{Signal, getpid, kill_process};
+    use std::collections::BTreeSet;
     use std::fs::File;
-    use std::io;
+    use std::io::{self, Write};
     use std::os::unix::fs::FileExt;
-    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
+
+    /// What was asked of a file: what a test of power losses replays.
+    pub mod journal {
+        use super::{Mutex, PoisonError};
+
+        /// One request.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Asked {
+            /// These bytes at this offset.
+            Write(u64, Vec<u8>),
+            /// So many bytes.
+            Length(u64),
+            /// Everything before this is on the disk when it is done.
+            Sync,
+        }
+
+        static JOURNAL: Mutex<Option<Vec<Asked>>> = Mutex::new(None);
+
+        /// Begins a journal of the whole process: a test that needs it runs alone.
+        pub fn start() {
+            *JOURNAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        }
+
+        /// Ends the journal.
+        pub fn take() -> Vec<Asked> {
+            let mut journal = JOURNAL.lock().unwrap_or_else(PoisonError::into_inner);
+            journal.take().unwrap_or_default()
+        }
+
+        pub(super) fn note(asked: impl FnOnce() -> Asked) {
+            if let Some(journal) = &mut *JOURNAL.lock().unwrap_or_else(PoisonError::into_inner) {
+                journal.push(asked());
+            }
+        }
+    }
 
     #[derive(Clone, Copy)]
     enum Action {
@@ -125,8 +176,27 @@ mod active {
         })
     }
 
+    /// Notes that a step was reached, once.
+    fn note(step: &'static str, part: &'static str) {
+        type Reached = Mutex<(File, BTreeSet<(&'static str, &'static str)>)>;
+        static REACHED: OnceLock<Option<Reached>> = OnceLock::new();
+        let reached = REACHED.get_or_init(|| {
+            std::env::var_os("ADMF_REACHED").map(|path| {
+                let file = File::options().create(true).append(true).open(path);
+                Mutex::new((file.expect("steps can be noted"), BTreeSet::new()))
+            })
+        });
+        if let Some(reached) = reached {
+            let (file, known) = &mut *reached.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.insert((step, part)) {
+                writeln!(file, "{step}{part}").expect("steps can be noted");
+            }
+        }
+    }
+
     /// Signals by itself; gives the error that a write is to fail with.
-    fn hit(step: &str, part: &str) -> Option<Errno> {
+    fn hit(step: &'static str, part: &'static str) -> Option<Errno> {
+        note(step, part);
         let mut error = None;
         for failpoint in failpoints() {
             if failpoint.step.strip_prefix(step) != Some(part)
@@ -159,7 +229,7 @@ mod active {
             std::env::var_os("ADMF_WITNESS").map(|path| {
                 let file = File::options()
                     .create(true)
-                    .append(false)
+                    .truncate(false)
                     .write(true)
                     .open(path);
                 file.expect("the witness can be written")
@@ -178,13 +248,29 @@ mod active {
         bytes: &[u8],
         offset: u64,
     ) -> Result<(), io::Error> {
-        let fail = |part: &str| hit(step, part).map_or(Ok(()), |errno| Err(errno.into()));
+        let fail = |part| hit(step, part).map_or(Ok(()), |errno| Err(errno.into()));
         let middle = bytes.len() / 2;
         fail("")?;
+        if step.starts_with("archive") {
+            journal::note(|| journal::Asked::Write(offset, bytes.to_vec()));
+        }
         file.write_all_at(&bytes[..middle], offset)?;
         fail(".half")?;
         file.write_all_at(&bytes[middle..], offset + middle as u64)?;
         fail(".done")
+    }
+
+    /// Cuts or extends the file.
+    pub fn set_len(file: &File, length: u64) -> Result<(), io::Error> {
+        journal::note(|| journal::Asked::Length(length));
+        file.set_len(length)
+    }
+
+    /// Waits until everything that was written is on the disk.
+    pub fn sync(file: &File) -> Result<(), io::Error> {
+        file.sync_data()?;
+        journal::note(|| journal::Asked::Sync);
+        Ok(())
     }
 
     #[cfg(test)]

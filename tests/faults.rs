@@ -432,6 +432,13 @@ fn an_error_at_any_write_is_told_and_the_run_goes_on_without_it() {
                 } else {
                     1
                 };
+                if *step == "archive.unseal" {
+                    // Only a run that finds an archive takes its seal away.
+                    let mut command = place.command(&root, &[]);
+                    command.env("ADMF_FAILPOINT", "archive.seal=eio");
+                    let ended = Running::start(command, place.at("errors")).wait();
+                    ended.with(1, &["Input/output error"]);
+                }
                 let mut command = place.command(&root, &[]);
                 command.env("ADMF_FAILPOINT", format!("{step}{part}:{times}={error}"));
                 let ended = Running::start(command, place.at("errors")).wait();

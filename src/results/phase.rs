@@ -2,6 +2,7 @@
 
 use super::{Durability, write_atomic};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use admf_formats::report::{AggregateReport, ContainerReport, PhaseSummary, to_json_bytes};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,7 @@ impl PhaseDir {
 
     /// Writes the aggregate.
     pub fn write_aggregate(&self, report: &AggregateReport) -> Result<()> {
+        failpoint::reach("aggregate.file");
         write_atomic(
             &self.aggregate(),
             &to_json_bytes(report),
@@ -74,6 +76,7 @@ impl PhaseDir {
 
     /// Writes the summary.
     pub fn write_summary(&self, report: &PhaseSummary) -> Result<()> {
+        failpoint::reach("summary.file");
         write_atomic(&self.summary(), &to_json_bytes(report), Durability::Machine)
     }
 }

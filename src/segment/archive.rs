@@ -476,8 +476,9 @@ impl Files {
             let header = match existing_header(&file, range) {
                 Some(header) => {
                     // What is written from now on is not what was sealed.
-                    file.write_all_at(&[0; SEAL_BYTES], header.seal_offset())
-                        .and_then(|()| file.sync_data())
+                    let (none, at) = ([0; SEAL_BYTES], header.seal_offset());
+                    failpoint::write("archive.unseal", &file, &none, at)
+                        .and_then(|()| failpoint::sync(&file))
                         .map_err(Error::io("write", &path))?;
                     header
                 }
@@ -487,7 +488,7 @@ impl Files {
                     let mut start = header.encode().to_vec();
                     start.extend_from_slice(&self.manifest);
                     // A whole header stands only in a file that has all its slots.
-                    file.set_len(length.max(header.chunks_offset()))
+                    failpoint::set_len(&file, length.max(header.chunks_offset()))
                         .and_then(|()| failpoint::write("archive.header", &file, &start, 0))
                         .map_err(Error::io("write", &path))?;
                     header
@@ -504,7 +505,7 @@ impl Files {
                     message: "a checkpoint leads here, where its chunk is not".to_owned(),
                 })?);
             }
-            file.set_len(end).map_err(Error::io("truncate", &path))?;
+            failpoint::set_len(&file, end).map_err(Error::io("truncate", &path))?;
             let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
             self.open.insert(
                 range,
@@ -555,9 +556,7 @@ impl Files {
             // Tiles have neighbours: a file comes in one run.
             if !chain.is_empty() && synced != Some(range) {
                 let file = self.file(range)?;
-                file.file
-                    .sync_data()
-                    .map_err(Error::io("sync", &file.path))?;
+                failpoint::sync(&file.file).map_err(Error::io("sync", &file.path))?;
                 synced = Some(range);
             }
         }
@@ -744,9 +743,8 @@ impl ArchiveFile {
             seal.add(slot.record.index);
             Ok(())
         })?;
-        self.file
-            .set_len(self.end)
-            .and_then(|()| self.file.sync_data())
+        failpoint::set_len(&self.file, self.end)
+            .and_then(|()| failpoint::sync(&self.file))
             .and_then(|()| {
                 let bytes = seal.encode(self.seed);
                 failpoint::write(
@@ -756,7 +754,7 @@ impl ArchiveFile {
                     self.header.seal_offset(),
                 )
             })
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| failpoint::sync(&self.file))
             .map_err(Error::io("seal", &self.path))
     }
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const WINDOW: usize = 40;
-const POLICIES: [&str; 3] = ["full", "trade_complete", "sliding_window"];
+/// Retention policies, one workflow each.
+pub(crate) const POLICIES: [&str; 3] = ["full", "trade_complete", "sliding_window"];
 
 /// A container as its archive has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,7 +219,8 @@ fn check(
     checked
 }
 
-fn workflow(folder: &Path, policy: &str) -> PathBuf {
+/// Writes bars and the workflow of this policy.
+pub(crate) fn workflow(folder: &Path, policy: &str) -> PathBuf {
     let data =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/sp500_daily_2000_2020.csv");
     for symbol in ["A", "B", "C", "D"] {
@@ -251,6 +253,7 @@ retention_policy: {policy}
     file
 }
 
+/// A run of the workflow.
 pub(crate) fn admf(file: &Path, root: &Path, threads: u64, budget: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_admf"));
     command
@@ -266,7 +269,9 @@ pub(crate) fn admf(file: &Path, root: &Path, threads: u64, budget: &str) -> Comm
 #[test]
 fn killed_runs_lose_nothing_and_go_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let steps = steps(&[""]);
+    // Trades of the engine do not overlap, so that nothing is ever evacuated: rings do that.
+    let mut steps = steps(&[""]);
+    steps.retain(|step| !step.starts_with("evacuate"));
     let mut wholes = Vec::new();
     for policy in POLICIES {
         let root = folder.path().join(format!("whole_{policy}"));
@@ -348,5 +353,5 @@ fn killed_runs_lose_nothing_and_go_on_to_the_same_bytes() {
         "runs: {killed} kills, {finished} runs finished after them with the same bytes, \
          {checked} events had to be there and were"
     );
-    tally.print();
+    tally.print(&steps);
 }

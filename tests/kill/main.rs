@@ -22,7 +22,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +32,7 @@ impl Random {
 
     /// Below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.number() % end
     }
 
     /// Small numbers as often as large ones, up to 2 to the power of `bits`.
@@ -52,10 +52,13 @@ pub enum Kill {
 }
 
 impl Kill {
-    /// Every named step of `steps` in turn, and a random moment.
+    /// Every named step of `steps` in turn, and a random moment; in the first round of all where
+    /// each step is reached for the first time.
     fn choose(steps: &[String], number: u64, microseconds: u64, random: &mut Random) -> Kill {
-        let place = (number % (steps.len() as u64 + 2)) as usize;
+        let round = steps.len() as u64 + 2;
+        let place = (number % round) as usize;
         match steps.get(place) {
+            Some(step) if number < round => Kill::Step(step.clone(), 1),
             Some(step) => {
                 let often = step.starts_with("append") || step.starts_with("recycle");
                 Kill::Step(step.clone(), random.any_size(if often { 14 } else { 5 }))
@@ -121,9 +124,52 @@ impl Tally {
         *self.0.entry(name).or_default() += 1;
     }
 
-    fn print(&self) {
+    /// Prints it. The long form kills at every step, or it is not what it says.
+    #[track_caller]
+    fn print(&self, steps: &[String]) {
         for (step, kills) in &self.0 {
             println!("  {step:<28} {kills:>5} kills");
         }
+        let missed: Vec<&String> = (steps.iter())
+            .filter(|step| !self.0.contains_key(*step))
+            .collect();
+        assert!(
+            missed.is_empty() || kills() < 500,
+            "nothing was killed at {missed:?}"
+        );
     }
+}
+
+#[test]
+fn every_named_step_is_reached() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let reached = folder.path().join("reached");
+    let run = |mut command: Command, failpoint: &str| {
+        command.env("ADMF_FAILPOINT", failpoint);
+        command.env("ADMF_REACHED", &reached).status()
+    };
+    for policy in engine::POLICIES {
+        let file = engine::workflow(folder.path(), policy);
+        let root = folder.path().join(policy);
+        let killed = run(engine::admf(&file, &root, 2, "64MiB"), "archive.seal=kill");
+        assert!(was_killed(killed.expect("it starts")));
+        // The second run goes on with what the first one wrote.
+        let done = run(engine::admf(&file, &root, 2, "64MiB"), "");
+        assert!(done.expect("it starts").success());
+        let root = folder.path().join(format!("{policy}_checkpoints"));
+        let mut often = engine::admf(&file, &root, 2, "64MiB");
+        often.args(["--checkpoint-seconds", "0"]);
+        assert!(run(often, "").expect("it starts").success());
+    }
+    for policy in [0, 3] {
+        let done = run(ring::child_command(folder.path(), policy), "");
+        assert!(done.expect("it starts").success());
+    }
+    let reached = std::fs::read_to_string(&reached).expect("steps were noted");
+    let reached: std::collections::BTreeSet<&str> = reached.lines().collect();
+    let named = steps(&[""]);
+    let never: Vec<&String> = (named.iter())
+        .filter(|step| !reached.contains(step.as_str()))
+        .collect();
+    assert!(never.is_empty(), "no run reaches {never:?}");
 }

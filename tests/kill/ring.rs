@@ -134,6 +134,17 @@ fn child() {
     }
 }
 
+/// The child, with the pool in this folder.
+pub(crate) fn child_command(folder: &Path, policy_number: u64) -> Command {
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child
+        .args(["--exact", "ring::child", "--ignored", "-q"])
+        .stdout(std::process::Stdio::null())
+        .env("ADMF_RING_CHILD", folder)
+        .env("ADMF_RING_POLICY", policy_number.to_string());
+    child
+}
+
 /// Events that must be there when `seen` was the last that the witness knew of.
 fn unexpired(script: &[Step], policy: RetentionPolicy, seen: u64) -> Vec<u64> {
     let mut events: Vec<(u64, u32)> = Vec::new();
@@ -178,13 +189,8 @@ fn killed_rings_lose_no_committed_event() {
         );
         let _ = std::fs::remove_file(&seen_by);
         let _ = std::fs::remove_file(&pool);
-        let mut child = Command::new(std::env::current_exe().expect("this program"));
-        child
-            .args(["--exact", "ring::child", "--ignored", "-q"])
-            .stdout(std::process::Stdio::null())
-            .env("ADMF_RING_CHILD", folder.path())
-            .env("ADMF_RING_POLICY", policy_number.to_string())
-            .env("ADMF_WITNESS", &seen_by);
+        let mut child = child_command(folder.path(), policy_number);
+        child.env("ADMF_WITNESS", &seen_by);
         let status = kill.run(&mut child);
         assert!(was_killed(status) || status.success(), "{kill:?}: {status}");
         if was_killed(status) {
@@ -230,5 +236,5 @@ fn killed_rings_lose_no_committed_event() {
     println!(
         "rings: {killed} kills of {number} children, {checked} events had to be there and were"
     );
-    tally.print();
+    tally.print(&steps);
 }

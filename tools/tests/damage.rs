@@ -1,103 +1,22 @@
 //! Damaged files: no corrupt record of a committed container is ever accepted, nothing panics, and
 //! what is missing is named.
 //!
-//! The short forms run with every build. The long ones go over every bit and every length of the
-//! whole file: `cargo test --release -p admf-tools --test damage -- --ignored`.
+//! The short forms run with every build. `ADMF_DAMAGE=long cargo test --release -p admf-tools --test
+//! damage -- --nocapture` goes over every bit and every length of what the file holds, and over
+//! every 61st of its two megabytes of empty slots; `ADMF_DAMAGE=every` over all of them, for hours.
 
+mod content;
 mod samples;
 
-use admf::segment::ArchiveReader;
-use admf_formats::archive::{ArchiveHeader, ChunkKind, HEADER_BYTES};
-use admf_formats::report::container_id;
-use admf_tools::archive::Archive;
-use admf_tools::fault::{Fault, Findings, Severity};
+use admf_formats::archive::{ArchiveHeader, HEADER_BYTES};
+use admf_tools::decode::{self, What};
+use admf_tools::pool::Pool;
 use admf_tools::verify;
+use content::{Content, check, verified};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-/// Committed content: slots by container, frames by container, kind and sequence.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Content {
-    slots: BTreeMap<u64, String>,
-    frames: BTreeMap<(u64, ChunkKind, u64), String>,
-}
-
-impl Content {
-    /// What can be read of a file in memory; a chain ends where it is damaged.
-    fn of(bytes: &[u8]) -> Content {
-        let mut content = Content::default();
-        let Ok(archive) = Archive::open(bytes).expect("memory is readable") else {
-            return content;
-        };
-        let mut payload = Vec::new();
-        for index in archive.containers() {
-            let Some(slot) = archive.slot(index).expect("memory is readable") else {
-                continue;
-            };
-            content.slots.insert(index, format!("{:?}", slot.record));
-            for kind in [ChunkKind::Trace, ChunkKind::Trades] {
-                let mut at = slot.last_chunk[kind as usize - 1];
-                while let Some(chunk) = archive.link(index, kind, at).expect("readable") {
-                    if archive.payload(&chunk, &mut payload).expect("readable") {
-                        let mut within = 0;
-                        while within < payload.len() {
-                            let frame = admf_formats::segment::read_frame(&payload[within..]);
-                            let frame = frame.expect("a chunk with its checksum has whole frames");
-                            within += frame.bytes;
-                            let key = (index, kind, frame.stamp.sequence);
-                            content.frames.insert(key, format!("{frame:?}"));
-                        }
-                    }
-                    at = chunk.previous;
-                }
-            }
-        }
-        content
-    }
-
-    /// Everything in it is in `whole`, as it is there.
-    fn is_part_of(&self, whole: &Content) -> bool {
-        self.slots
-            .iter()
-            .all(|(key, value)| whole.slots.get(key) == Some(value))
-            && self
-                .frames
-                .iter()
-                .all(|(key, value)| whole.frames.get(key) == Some(value))
-    }
-
-    /// What the engine's own reader says of a file, until it refuses.
-    fn read(path: &Path) -> Content {
-        let mut content = Content::default();
-        let Ok(reader) = ArchiveReader::open(path) else {
-            return content;
-        };
-        for index in reader.containers() {
-            let Ok(Some(slot)) = reader.slot(index) else {
-                continue;
-            };
-            content.slots.insert(index, format!("{:?}", slot.record));
-            for kind in [ChunkKind::Trace, ChunkKind::Trades] {
-                let each = |frame: &admf_formats::segment::Frame| {
-                    let key = (index, kind, frame.stamp.sequence);
-                    content.frames.insert(key, format!("{frame:?}"));
-                    Ok(())
-                };
-                let _ = reader.frames(&slot, kind, each);
-            }
-        }
-        content
-    }
-}
-
-fn verified(bytes: &[u8]) -> (Vec<Fault>, Findings) {
-    let mut faults = Vec::new();
-    let findings = verify::archive(Path::new("a.admf"), bytes, &mut |fault| faults.push(fault));
-    (faults, findings.expect("memory is readable"))
-}
 
 struct Samples {
     /// After the first two containers, sealed.
@@ -148,61 +67,41 @@ fn parts(whole: &[u8]) -> Vec<Range<usize>> {
     ]
 }
 
-/// What verify says of a damaged file agrees with what can still be read of it.
-fn check(damaged: &[u8], samples: &Samples, what: &str) {
-    let content = Content::of(damaged);
-    assert!(
-        content.is_part_of(&samples.content),
-        "{what}: a corrupt record is accepted"
-    );
-    let (faults, findings) = verified(damaged);
-    let losses: Vec<&Fault> = faults
-        .iter()
-        .filter(|fault| fault.severity == Severity::Loss)
-        .collect();
-    assert_eq!(losses.len() as u64, findings.losses);
-    if losses
-        .iter()
-        .any(|fault| matches!(fault.part, "header" | "manifest"))
-    {
-        return;
-    }
-    let named = |container: u64| {
-        let id = container_id(container, samples::CONTAINERS);
-        losses
-            .iter()
-            .filter(move |fault| fault.container.as_deref() == Some(&id))
-    };
-    for container in samples.content.slots.keys() {
-        if content.slots.contains_key(container) {
-            // A committed container has all of its events, or the missing ones are named.
-            for (whose, _, sequence) in samples
-                .content
-                .frames
-                .keys()
-                .filter(|key| key.0 == *container && !content.frames.contains_key(key))
-            {
-                let is_named = named(*whose).any(|fault| {
-                    fault
-                        .sequences
-                        .is_some_and(|[first, last]| (first..=last).contains(sequence))
-                });
-                assert!(
-                    is_named,
-                    "{what}: sequence {sequence} of {whose} is not named: {faults:?}"
-                );
-            }
-        } else if findings.sealed {
-            assert!(
-                named(*container).count() > 0,
-                "{what}: container {container} is not named"
-            );
+/// How much is damaged.
+#[derive(Clone, Copy, PartialEq)]
+enum Extent {
+    Short,
+    Long,
+    Every,
+}
+
+impl Extent {
+    fn wanted() -> Extent {
+        match std::env::var("ADMF_DAMAGE").as_deref() {
+            Err(_) => Extent::Short,
+            Ok("long") => Extent::Long,
+            Ok("every") => Extent::Every,
+            Ok(other) => panic!("ADMF_DAMAGE={other}: long or every was expected"),
         }
+    }
+
+    /// Of the numbers below `end`, those inside of `parts`, and every so-many-th of the others.
+    fn of(self, parts: Vec<Range<usize>>, end: usize) -> Vec<usize> {
+        let (inside, outside) = match self {
+            Extent::Short => (9, 4099 * 8),
+            Extent::Long => (1, 61),
+            Extent::Every => (1, 1),
+        };
+        let is_inside = |number: usize| parts.iter().any(|part| part.contains(&number));
+        (0..end)
+            .filter(|number| number % if is_inside(*number) { inside } else { outside } == 0)
+            .collect()
     }
 }
 
 /// Flips these bits one by one, in memory and on disk.
-fn flip(bits: impl Iterator<Item = usize>) {
+fn flip(bits: impl Iterator<Item = usize>) -> u64 {
+    let mut count = 0;
     let samples = samples();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("archive_00000.admf");
@@ -217,9 +116,9 @@ fn flip(bits: impl Iterator<Item = usize>) {
         let (byte, mask) = (bit / 8, 1 << (bit % 8));
         damaged[byte] ^= mask;
         let what = format!("bit {bit}, byte {byte}");
-        check(&damaged, &samples, &what);
+        let (faults, _) = check(&damaged, &samples.content, &what);
         // Notes are for what no slot leads to: container 4 was not committed.
-        assert!(verified(&damaged).0 != sound, "{what}: nothing is named");
+        assert!(faults != sound, "{what}: nothing is named");
         file.write_all_at(&damaged[byte..=byte], byte as u64)
             .expect("writable");
         let read = Content::read(&path);
@@ -230,48 +129,41 @@ fn flip(bits: impl Iterator<Item = usize>) {
         damaged[byte] ^= mask;
         file.write_all_at(&damaged[byte..=byte], byte as u64)
             .expect("writable");
+        count += 1;
     }
+    count
 }
 
 #[test]
 fn a_flipped_bit_is_named_and_never_read() {
     let whole = samples().whole;
-    let content = parts(&whole).into_iter().flatten();
-    let padding = (0..whole.len()).step_by(4099);
-    flip(
-        content
-            .map(|byte| byte * 8 + byte % 8)
-            .chain(padding.map(|byte| byte * 8 + byte % 8)),
-    );
-}
-
-#[test]
-#[ignore = "every bit of the file: half an hour"]
-fn every_flipped_bit_is_named_and_never_read() {
-    flip(0..samples().whole.len() * 8);
-}
-
-fn truncate(lengths: impl Iterator<Item = usize>) {
-    let samples = samples();
-    for length in lengths {
-        let what = format!("cut at {length}");
-        check(&samples.whole[..length], &samples, &what);
-        let (faults, findings) = verified(&samples.whole[..length]);
-        assert!(findings.losses > 0, "{what}: {faults:?}");
-    }
+    let parts = parts(&whole).into_iter();
+    let bits = parts.map(|part| part.start * 8..part.end * 8).collect();
+    let bits = Extent::wanted().of(bits, whole.len() * 8);
+    let flipped = flip(bits.into_iter());
+    println!("{flipped} bits of {} flipped", whole.len() * 8);
 }
 
 #[test]
 fn a_truncated_file_is_named() {
-    let whole = samples().whole;
-    let parts = parts(&whole).into_iter().flatten();
-    truncate(parts.chain((0..whole.len()).step_by(4099)));
-}
-
-#[test]
-#[ignore = "every length of the file: minutes"]
-fn every_truncated_file_is_named() {
-    truncate(0..samples().whole.len());
+    let samples = samples();
+    let end = samples.whole.len();
+    let lengths = match Extent::wanted() {
+        // Lengths are not numbered by bits.
+        Extent::Short => Extent::Long
+            .of(parts(&samples.whole), end)
+            .into_iter()
+            .step_by(29),
+        wanted => wanted.of(parts(&samples.whole), end).into_iter().step_by(1),
+    };
+    let mut cut = 0;
+    for length in lengths {
+        let what = format!("cut at {length}");
+        let (faults, findings) = check(&samples.whole[..length], &samples.content, &what);
+        assert!(findings.losses > 0, "{what}: {faults:?}");
+        cut += 1;
+    }
+    println!("cut at {cut} lengths of {end}");
 }
 
 /// What stands in a page after the power was lost.
@@ -352,7 +244,7 @@ fn lose_power(cases: u32) {
         let damaged = mixed(&samples, page_bytes, &pages);
         check(
             &damaged,
-            &samples,
+            &samples.content,
             &format!("pages of {page_bytes}: {pages:?}"),
         );
         Ok(())
@@ -362,13 +254,13 @@ fn lose_power(cases: u32) {
 
 #[test]
 fn any_subset_of_pages_that_reached_the_disk_is_read_rightly() {
-    lose_power(400);
-}
-
-#[test]
-#[ignore = "100,000 subsets: minutes"]
-fn many_subsets_of_pages_that_reached_the_disk_are_read_rightly() {
-    lose_power(100_000);
+    let cases = match Extent::wanted() {
+        Extent::Short => 400,
+        Extent::Long => 20_000,
+        Extent::Every => 100_000,
+    };
+    lose_power(cases);
+    println!("{cases} subsets of pages");
 }
 
 #[test]
@@ -389,17 +281,36 @@ fn any_damage_to_a_pool_is_survived_and_what_guards_its_frames_is_named() {
     let header = admf_formats::segment::PoolHeader::decode(&whole).expect("a header");
     let mut damaged = whole.clone();
     let guarded = 0..header.manifest_offset() + header.manifest_bytes as usize;
-    for byte in (0..64).chain(4000..whole.len()) {
-        damaged[byte] ^= 1 << (byte % 8);
+    for bit in 0..8 * whole.len() {
+        let byte = bit / 8;
+        damaged[byte] ^= 1 << (bit % 8);
         let (faults, _) = verified(&damaged);
         assert!(
             !guarded.contains(&byte) || !faults.is_empty(),
-            "byte {byte}: nothing is named"
+            "bit {bit}: nothing is named"
         );
         damaged[byte] = whole[byte];
     }
-    for length in (0..whole.len()).step_by(7) {
+    for length in 0..whole.len() {
         assert!(verified(&whole[..length]).1.losses > 0, "cut at {length}");
+    }
+    // Any sector in the place of any other, or zeros: whatever is still read is flagged.
+    for (from, to) in (0..24 * 25).map(|pair| (pair / 24, pair % 24)) {
+        let mut damaged = whole.clone();
+        let place = to * 512..(to + 1) * 512;
+        match from {
+            24 => damaged[place].fill(0),
+            _ => damaged.copy_within(from * 512..(from + 1) * 512, place.start),
+        }
+        verified(&damaged);
+        if let Ok(pool) = Pool::open(&damaged[..]).expect("memory is readable") {
+            let mut unsealed = |event: &decode::Event<'_>| {
+                assert!(!event.sealed, "sector {from} in the place of {to}");
+                Ok(())
+            };
+            let read = decode::pool(&pool, What::Events, &|_, _| Ok(true), &mut unsealed);
+            read.expect("memory is readable");
+        }
     }
     // A whole page of frames is gone, and frames behind it are there.
     let hole = header.segment_offset(0);
