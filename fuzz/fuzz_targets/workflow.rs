@@ -1,8 +1,5 @@
-//! Any text is a workflow or an error, never a panic.
 #![no_main]
+#[path = "../bodies/mod.rs"]
+mod bodies;
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    let _ = admf::workflow::parse(text, std::path::Path::new("w.yaml"));
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::text::workflow(input));
