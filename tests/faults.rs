@@ -374,7 +374,7 @@ fn an_interrupted_run_keeps_what_is_finished_and_goes_on_to_the_same_bytes() {
     let whole = place.undisturbed();
     for (name, signal) in [("term", Signal::TERM), ("int", Signal::INT)] {
         let root = place.at(name);
-        let mut running = place.start(&root, &["--memory-budget", "10MiB"]);
+        let mut running = place.start(&root, &["--memory-budget", "11MiB"]);
         running.until(
             &root.join("run/sweep/containers/portfolio_001_results.json"),
             1,

@@ -109,7 +109,7 @@ fn each_container_keeps_what_its_own_pattern_says() {
         }
     }
     // The smallest tiles give the same bytes: patterns follow the name, not the place in a tile.
-    assert_eq!(containers(folder.path(), MIXED, "10MiB"), all);
+    assert_eq!(containers(folder.path(), MIXED, "11MiB"), all);
 }
 
 #[test]
