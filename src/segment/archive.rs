@@ -126,8 +126,9 @@ impl KeptChain {
     /// Whether what was handed over for this container still lies in the archives of `folder`.
     pub fn is_kept(&self, folder: &Path) -> bool {
         let is_there = || {
-            let file = File::open(folder.join(file_name(self.range()))).ok()?;
-            let header = existing_header(&file, self.range())?;
+            let path = folder.join(file_name(self.range()));
+            let file = File::open(&path).ok()?;
+            let header = existing_header(&file, &path, self.range()).ok()??;
             self.end(&file, &header)
         };
         self.is_empty() || is_there().is_some()
@@ -472,8 +473,7 @@ impl Files {
                 .truncate(false)
                 .open(&path)
                 .map_err(Error::io("open", &path))?;
-            let length = file.metadata().map_err(Error::io("inspect", &path))?.len();
-            let header = match existing_header(&file, range) {
+            let header = match existing_header(&file, &path, range)? {
                 Some(header) => {
                     // What is written from now on is not what was sealed.
                     let (none, at) = ([0; SEAL_BYTES], header.seal_offset());
@@ -482,13 +482,16 @@ impl Files {
                         .map_err(Error::io("write", &path))?;
                     header
                 }
-                // New, or killed before its first commit.
+                // New, or killed before its first commit. Or the power was lost, and the header with
+                // it: then nothing of the file counts as committed, and slots that came through
+                // must not count the range as complete before it is.
                 None => {
                     let header = ArchiveHeader::new(range, &self.manifest);
                     let mut start = header.encode().to_vec();
                     start.extend_from_slice(&self.manifest);
                     // A whole header stands only in a file that has all its slots.
-                    failpoint::set_len(&file, length.max(header.chunks_offset()))
+                    failpoint::set_len(&file, 0)
+                        .and_then(|()| failpoint::set_len(&file, header.chunks_offset()))
                         .and_then(|()| failpoint::write("archive.header", &file, &start, 0))
                         .map_err(Error::io("write", &path))?;
                     header
@@ -670,24 +673,30 @@ impl Files {
 ///
 /// Every checksum of the file begins from its own header, whose manifest may name other paths than
 /// this run's: a results directory that was moved goes on as it is.
-fn existing_header(file: &File, range: u64) -> Option<ArchiveHeader> {
+///
+/// Errors: the system refuses to read; what cannot be read is not taken for what is not there.
+fn existing_header(file: &File, path: &Path, range: u64) -> Result<Option<ArchiveHeader>> {
+    let read = |bytes: &mut [u8], offset| match file.read_exact_at(bytes, offset) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(Error::io("read", path)(error)),
+    };
     let mut bytes = [0; HEADER_BYTES];
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    let header = ArchiveHeader::decode(&bytes).ok()?;
+    if !read(&mut bytes, 0)? {
+        return Ok(None);
+    }
+    let Ok(header) = ArchiveHeader::decode(&bytes) else {
+        return Ok(None);
+    };
     // A header that names a giant manifest is not ours; the file has at least its size.
-    let fits = file.metadata().ok()?.len() >= header.slots_offset();
-    let mut manifest = vec![
-        0;
-        if fits {
-            header.manifest_bytes as usize
-        } else {
-            0
-        }
-    ];
-    file.read_exact_at(&mut manifest, HEADER_BYTES as u64)
-        .ok()?;
-    let is_whole = fits && crc32c::crc32c(&manifest) == header.manifest_crc;
-    (is_whole && header.range == range).then_some(header)
+    let length = file.metadata().map_err(Error::io("inspect", path))?.len();
+    if length < header.slots_offset() || header.range != range {
+        return Ok(None);
+    }
+    let mut manifest = vec![0; header.manifest_bytes as usize];
+    let is_whole = read(&mut manifest, HEADER_BYTES as u64)?
+        && crc32c::crc32c(&manifest) == header.manifest_crc;
+    Ok(is_whole.then_some(header))
 }
 
 /// Where the last chunk ends that a committed container leads to, and how many are committed.
@@ -724,7 +733,7 @@ fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<(u6
 /// Whether the archive has a seal.
 fn is_sealed(path: &Path, range: u64) -> Result<bool> {
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let Some(header) = existing_header(&file, range) else {
+    let Some(header) = existing_header(&file, path, range)? else {
         return Ok(false);
     };
     let mut bytes = [0; SEAL_BYTES];
@@ -829,12 +838,8 @@ pub fn scan_records(
             continue;
         }
         let file = File::open(&path).map_err(Error::io("open", &path))?;
-        let mut bytes = [0; HEADER_BYTES];
-        if file.read_exact_at(&mut bytes, 0).is_err() {
-            continue;
-        }
-        // Without a header nothing was committed; the writer completes such a file.
-        let Ok(header) = ArchiveHeader::decode(&bytes) else {
+        // Without header and manifest nothing is committed; the writer begins such a file anew.
+        let Some(header) = existing_header(&file, &path, range)? else {
             continue;
         };
         each_slot(&file, &path, &header, &mut each)?;

@@ -233,8 +233,12 @@ fn examine(disk: &Disk, whole: &Content, folder: &Path, what: &str, tally: &mut 
             tally.gone_on += 1;
             let now = std::fs::read(folder.join(NAME)).expect("readable");
             check(&now, whole, what);
-            let (_, findings) = verified(&now);
-            assert!(findings.sealed, "{what}");
+            let (faults, findings) = verified(&now);
+            assert!(
+                findings.sealed,
+                "{what}: {faults:?}, before {:?}",
+                verified(&disk.now)
+            );
             let content = Content::of(&now);
             assert_eq!(content.slots, whole.slots, "{what}: a container is missing");
             if findings.losses == 0 {
@@ -311,4 +315,23 @@ fn a_writer_that_does_not_sync_before_it_seals_is_found() {
         findings.sealed && (findings.losses > 0 || Content::of(&disk.now) != whole)
     });
     assert!(is_found, "a seal that lies is never seen");
+}
+
+#[test]
+fn a_file_that_lost_its_header_and_kept_its_slots_is_begun_anew() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path();
+    let _alone = JOURNAL.lock().unwrap_or_else(PoisonError::into_inner);
+    session(folder, false, Compression::None).expect("this disk is sound");
+    let path = folder.join(NAME);
+    let whole = std::fs::read(&path).expect("readable");
+    // Of the header, and of the manifest.
+    for lost in [0..512, 4096..4608] {
+        let mut bytes = whole.clone();
+        bytes[lost.clone()].fill(0);
+        std::fs::write(&path, bytes).expect("writable");
+        session(folder, false, Compression::None).expect("this disk is sound");
+        let now = std::fs::read(&path).expect("readable");
+        assert!(now == whole, "without {lost:?} the file is another one");
+    }
 }

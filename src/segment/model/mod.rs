@@ -1,7 +1,7 @@
 //! Commit, recycling, hand-over and live reading in every order that the memory model allows.
 //!
 //! Rings, pools and receipts are the engine's own, over the map of `map.rs`; the reader is that of
-//! `admf_formats::live`, which the tools use too. `cargo test --release --lib --features model model`.
+//! `admf_formats::live`, which the tools use too. `cargo test --lib --no-default-features --features model segment::model`.
 //! Every fault that is planted here must be found: a model that cannot fail proves nothing.
 
 use super::map::{CELLS, PLANTED, Planted, Shared};
