@@ -251,6 +251,8 @@ pub struct Container {
     features_sequence: u64,
     /// Entry conditions, long and short, that held on the last bar of the block before.
     entering: [bool; 2],
+    /// Whether rules besides the masks open or close its positions; looked up at every order.
+    is_managed: bool,
     watch: Watch,
     managed: Managed,
 }
@@ -287,6 +289,7 @@ impl Container {
             features_sequence: 0,
             entering: [false; 2],
             watch: Watch::new(rules.portfolio.initial_capital),
+            is_managed: rules.is_managed(),
             managed: Managed::NONE,
         }
     }
@@ -299,6 +302,12 @@ impl Container {
             columns: self.columns,
             ..saved
         };
+    }
+
+    /// As [`ContainerRules::is_all_in`].
+    #[inline(always)]
+    fn is_all_in(&self) -> bool {
+        self.equity.path() == EquityPath::AllIn
     }
 
     /// Whether equity was exhausted: the container has failed.
@@ -415,7 +424,7 @@ impl Container {
         end: u64,
         sink: &mut S,
     ) {
-        if rules.is_managed() {
+        if self.is_managed {
             self.run_managed(rules, masks, block, first, end, sink);
         } else {
             self.run_bars(rules, masks, block, first, end, sink);

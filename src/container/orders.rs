@@ -83,7 +83,7 @@ impl Container {
             (side(target) as u8, 0),
             &signal,
         );
-        if rules.is_managed() {
+        if self.is_managed {
             let why = (OrderStatus::Cancelled, Reason::Superseded);
             self.end_working(rules, (ts_ns, bar), why, sink);
         }
@@ -112,7 +112,7 @@ impl Container {
         };
         if target != 0.0 {
             // What adds to a position leaves its exits where they are.
-            let waits = if rules.is_managed() && !adds {
+            let waits = if self.is_managed && !adds {
                 self.plan_entry(rules, block, at, target)
             } else {
                 None

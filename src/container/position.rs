@@ -51,17 +51,6 @@ impl Container {
     #[inline]
     fn entry(&self, rules: &ContainerRules, pending: &Pending, stop: f64, price: f64) -> Entry {
         let commission = rules.execution.commission;
-        if rules.is_all_in() {
-            let units = commission.units_for(self.cash, price, |a, b| a / b);
-            return Entry {
-                units: if units > 0.0 {
-                    Ok(units)
-                } else {
-                    Err(Reason::ZeroQuantity)
-                },
-                breaches: [None; 3],
-            };
-        }
         let sign = pending.target;
         let held = self.position.as_ref().map_or(0.0, |held| held.units);
         let bound = if held < 0.0 { 2.0 * held * price } else { 0.0 };
@@ -81,6 +70,18 @@ impl Container {
             commission,
         };
         rules.portfolio.entry(&terms, &rules.risk)
+    }
+
+    /// Units that all cash buys, where all of it goes into every entry.
+    #[inline(always)]
+    fn all_in_units(&self, rules: &ContainerRules, price: f64) -> Result<f64, Reason> {
+        let commission = rules.execution.commission;
+        let units = commission.units_for(self.cash, price, |a, b| a / b);
+        if units > 0.0 {
+            Ok(units)
+        } else {
+            Err(Reason::ZeroQuantity)
+        }
     }
 
     /// RISK_BREACH for every limit that made an entry smaller.
@@ -118,13 +119,15 @@ impl Container {
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
         let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
-        let exits = if rules.is_managed() {
+        let exits = if self.is_managed {
             self.exits_at(rules, price)
         } else {
             None
         };
-        let units = if rules.is_managed() && exits.is_none() {
+        let units = if self.is_managed && exits.is_none() {
             Err(Reason::LevelUnknown)
+        } else if self.is_all_in() {
+            self.all_in_units(rules, price)
         } else {
             let stop = exits.map_or(f64::NAN, |levels| levels.stop(sign > 0.0).0);
             let entry = self.entry(rules, pending, stop, price);
@@ -140,7 +143,7 @@ impl Container {
             }
         };
         let commission = rules.execution.commission.of(units, price);
-        self.cash = if rules.is_all_in() {
+        self.cash = if self.is_all_in() {
             0.0
         } else {
             self.cash - units * price - commission
@@ -189,6 +192,7 @@ impl Container {
 
     /// Adds one more entry to the position: FILL, POSITION_UPDATE, PORTFOLIO_UPDATE. Its stops stay
     /// where they are.
+    #[cold]
     pub(super) fn add_to_position<S: Sink>(
         &mut self,
         rules: &ContainerRules,
@@ -203,7 +207,7 @@ impl Container {
         let (trade, sign) = (position.trade, pending.target);
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
-        let stop = if rules.is_managed() {
+        let stop = if self.is_managed {
             self.managed.levels.stop(sign > 0.0).0
         } else {
             f64::NAN
