@@ -17,6 +17,48 @@ pub type Mask = [u64; WORDS];
 /// Lanes of sums over bars: fixed, so that the order of additions is.
 pub const LANES: usize = 8;
 
+/// Levels of a table of extremes: one per bit of an offset in the block.
+pub const LEVELS: usize = QUANTUM_BARS.ilog2() as usize;
+
+/// Lowest low and highest high of one run per bar, as columns.
+#[derive(Clone, Debug)]
+pub struct Extremes {
+    /// Lowest.
+    pub low: [f64; QUANTUM_BARS],
+    /// Highest.
+    pub high: [f64; QUANTUM_BARS],
+}
+
+impl Extremes {
+    /// Of nothing yet.
+    pub const NONE: Extremes = Extremes {
+        low: [0.0; QUANTUM_BARS],
+        high: [0.0; QUANTUM_BARS],
+    };
+
+    #[inline(always)]
+    fn at(&self, bar: usize) -> (f64, f64) {
+        (self.low[bar], self.high[bar])
+    }
+
+    #[inline(always)]
+    fn copy(&mut self, from: &Extremes, first: usize, end: usize) {
+        self.low[first..end].copy_from_slice(&from.low[first..end]);
+        self.high[first..end].copy_from_slice(&from.high[first..end]);
+    }
+
+    /// Every run of `first..end` grows by a neighbour.
+    #[inline(always)]
+    fn join(&mut self, first: usize, end: usize, (low, high): (f64, f64)) {
+        for value in &mut self.low[first..end] {
+            *value = if low < *value { low } else { *value };
+        }
+        for value in &mut self.high[first..end] {
+            *value = if high > *value { high } else { *value };
+        }
+    }
+}
+
 /// Lowest and highest value of each word of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
@@ -71,6 +113,18 @@ dispatched! {
 dispatched! {
     /// Bits where `a > b`, as [`above`]; words whose bounds decide are not compared bar by bar.
     pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded
+}
+dispatched! {
+    /// A disjoint sparse table of the extremes of runs of bars: level L serves runs whose ends
+    /// differ first in bit L; left of the middle it holds the run up to the middle, right of it the
+    /// run from the middle. `parts` are room for the runs to the end and from the start of a part.
+    /// No price is NaN; both columns are equally long.
+    pub fn extremes_table(
+        table: &mut [Extremes; LEVELS],
+        parts: [&mut Extremes; 2],
+        lows: &[f64],
+        highs: &[f64],
+    ), extremes_table, extremes_table
 }
 dispatched! {
     /// The lowest of these values, none of which is NaN; infinity where there is none.
@@ -131,7 +185,7 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// The loops as any processor runs them.
 mod portable {
-    use super::{Bounded, Bounds, LANES, Mask, QUANTUM_BARS, WORDS, two_sum};
+    use super::{Bounded, Bounds, Extremes, LANES, LEVELS, Mask, QUANTUM_BARS, WORDS, two_sum};
 
     #[inline(always)]
     pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
@@ -193,6 +247,36 @@ mod portable {
             }
         }
         mask
+    }
+
+    #[inline(always)]
+    pub(super) fn extremes_table(
+        table: &mut [Extremes; LEVELS],
+        [to_end, from_start]: [&mut Extremes; 2],
+        lows: &[f64],
+        highs: &[f64],
+    ) {
+        let bars = lows.len();
+        for runs in [&mut *to_end, &mut *from_start] {
+            runs.low[..bars].copy_from_slice(lows);
+            runs.high[..bars].copy_from_slice(highs);
+        }
+        for (level, row) in table.iter_mut().enumerate() {
+            let half = 1_usize << level;
+            for first in (0..bars).step_by(2 * half) {
+                let middle = first + half;
+                if middle >= bars {
+                    // The rest is no longer than half: no run of this level lies in it.
+                    break;
+                }
+                let end = (middle + half).min(bars);
+                row.copy(to_end, first, middle);
+                row.copy(from_start, middle, end);
+                let (left, right) = (to_end.at(first), from_start.at(end - 1));
+                to_end.join(first, middle, right);
+                from_start.join(middle, end, left);
+            }
+        }
     }
 
     #[inline(always)]
@@ -331,10 +415,13 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Bounded, Bounds, Mask, QUANTUM_BARS, WORDS, portable};
+    use super::{Bounded, Bounds, Extremes, LEVELS, Mask, QUANTUM_BARS, WORDS, portable};
     use std::arch::x86_64::{
-        __m256d, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _mm256_add_pd, _mm256_cmp_pd,
-        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_set_pd, _mm256_set1_pd,
+        __m256d, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _mm_movemask_epi8,
+        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_castpd_ps,
+        _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_extracti128_si256,
+        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32,
+        _mm256_set_pd, _mm256_set1_pd, _mm256_shuffle_ps,
     };
 
     /// Four values as a vector; the compiler makes one load of it.
@@ -350,16 +437,47 @@ mod avx2 {
         _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) as u64
     }
 
+    /// Where `a > b` for eight bars, as 32 bits each: bars 0, 1, 4, 5 in the low half and 2, 3, 6, 7
+    /// in the high one.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn above_eight(a: &[f64; 8], b: &[f64; 8]) -> __m256i {
+        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
+        let of = |four: usize| {
+            _mm256_castpd_ps(_mm256_cmp_pd::<_CMP_GT_OQ>(load(&a[four]), load(&b[four])))
+        };
+        // The even 32 bits of every 64.
+        _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(of(0), of(1)))
+    }
+
+    /// Bits of 32 bars: masks are packed to a byte per bar before they are gathered.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn above_half(a: &[f64; 32], b: &[f64; 32]) -> u32 {
+        let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+        let pair = |first: usize| {
+            let (one, other) = (
+                above_eight(&a[first], &b[first]),
+                above_eight(&a[first + 1], &b[first + 1]),
+            );
+            _mm256_packs_epi32(one, other)
+        };
+        let bytes = _mm256_packs_epi16(pair(0), pair(2));
+        // Two bars from the low half, two from the high one, and so on.
+        let (low, high) = (
+            _mm256_castsi256_si128(bytes),
+            _mm256_extracti128_si256::<1>(bytes),
+        );
+        let bits = |bytes| _mm_movemask_epi8(bytes) as u32;
+        bits(_mm_unpacklo_epi16(low, high)) | bits(_mm_unpackhi_epi16(low, high)) << 16
+    }
+
     /// One word of [`above`].
     #[inline]
     #[target_feature(enable = "avx2")]
     fn above_word(a: &[f64; 64], b: &[f64; 64]) -> u64 {
-        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
-        let mut word = 0;
-        for four in 0..16 {
-            word |= greater(load(&a[four]), load(&b[four])) << (4 * four);
-        }
-        word
+        let (a, b) = (a.as_chunks::<32>().0, b.as_chunks::<32>().0);
+        u64::from(above_half(&a[0], &b[0])) | u64::from(above_half(&a[1], &b[1])) << 32
     }
 
     #[target_feature(enable = "avx2")]
@@ -403,6 +521,16 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     pub(super) fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds {
         portable::bounds(values)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn extremes_table(
+        table: &mut [Extremes; LEVELS],
+        parts: [&mut Extremes; 2],
+        lows: &[f64],
+        highs: &[f64],
+    ) {
+        portable::extremes_table(table, parts, lows, highs);
     }
 
     #[target_feature(enable = "avx2")]

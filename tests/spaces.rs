@@ -58,7 +58,7 @@ fn sampled_sweeps_are_the_same_bytes_for_any_threads_and_budget() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = workflow(folder.path(), &bollinger(method, 150), "");
         let mut runs = Vec::new();
-        for (threads, budget) in [("1", "256MiB"), ("2", "64MiB"), ("2", "9MiB")] {
+        for (threads, budget) in [("1", "256MiB"), ("2", "64MiB"), ("2", "11MiB")] {
             let root = folder.path().join(format!("r{threads}{budget}"));
             let out = admf(&[
                 "run",

@@ -4,10 +4,8 @@
 //! disjoint sparse table of the extremes of the closes and one of the lows and highs
 //! (a span's extremes are two look-ups), and for every close where it is reached again.
 
+use crate::kernel::{self, Extremes, LEVELS};
 use admf_formats::units::QUANTUM_BARS;
-
-/// Levels of the table: one per bit of an offset in the block.
-const LEVELS: usize = QUANTUM_BARS.ilog2() as usize;
 
 /// Extremes of a run of closes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,42 +14,6 @@ pub struct Extent {
     pub min: f64,
     /// Highest close.
     pub max: f64,
-}
-
-/// Lowest low and highest high of one run per bar, as columns.
-#[derive(Clone, Debug)]
-struct Reaches {
-    low: [f64; QUANTUM_BARS],
-    high: [f64; QUANTUM_BARS],
-}
-
-impl Reaches {
-    const NONE: Reaches = Reaches {
-        low: [0.0; QUANTUM_BARS],
-        high: [0.0; QUANTUM_BARS],
-    };
-
-    #[inline(always)]
-    fn at(&self, bar: usize) -> (f64, f64) {
-        (self.low[bar], self.high[bar])
-    }
-
-    #[inline(always)]
-    fn copy(&mut self, from: &Reaches, first: usize, end: usize) {
-        self.low[first..end].copy_from_slice(&from.low[first..end]);
-        self.high[first..end].copy_from_slice(&from.high[first..end]);
-    }
-
-    /// Every run of `first..end` grows by a neighbour.
-    #[inline(always)]
-    fn join(&mut self, first: usize, end: usize, (low, high): (f64, f64)) {
-        for value in &mut self.low[first..end] {
-            *value = lesser(*value, low);
-        }
-        for value in &mut self.high[first..end] {
-            *value = greater(*value, high);
-        }
-    }
 }
 
 /// Where a close is reached again, and how deep closes fall before.
@@ -78,12 +40,12 @@ fn lesser(a: f64, b: f64) -> f64 {
 #[derive(Clone, Debug)]
 pub struct BlockFigures {
     returns: Box<[[f64; 3]; QUANTUM_BARS + 1]>,
-    extents: Box<[Reaches; LEVELS]>,
-    reaches: Box<[Reaches; LEVELS]>,
+    extents: Box<[Extremes; LEVELS]>,
+    reaches: Box<[Extremes; LEVELS]>,
     /// For every bar, the run from it to the end of its part of the block, and the run from the
     /// beginning of that part to it; parts double from level to level.
-    to_end: Box<Reaches>,
-    from_start: Box<Reaches>,
+    to_end: Box<Extremes>,
+    from_start: Box<Extremes>,
     recoveries: Box<[Recovery; QUANTUM_BARS]>,
 }
 
@@ -92,17 +54,17 @@ impl BlockFigures {
     pub fn new() -> BlockFigures {
         BlockFigures {
             returns: Box::new([[0.0; 3]; QUANTUM_BARS + 1]),
-            extents: Box::new([Reaches::NONE; LEVELS]),
-            reaches: Box::new([Reaches::NONE; LEVELS]),
-            to_end: Box::new(Reaches::NONE),
-            from_start: Box::new(Reaches::NONE),
+            extents: Box::new([Extremes::NONE; LEVELS]),
+            reaches: Box::new([Extremes::NONE; LEVELS]),
+            to_end: Box::new(Extremes::NONE),
+            from_start: Box::new(Extremes::NONE),
             recoveries: Box::new([Recovery { at: 0, depth: 0.0 }; QUANTUM_BARS]),
         }
     }
 
     /// Bytes on the heap.
     pub const BYTES: usize = size_of::<[[f64; 3]; QUANTUM_BARS + 1]>()
-        + 2 * (LEVELS + 1) * size_of::<Reaches>()
+        + 2 * (LEVELS + 1) * size_of::<Extremes>()
         + size_of::<[Recovery; QUANTUM_BARS]>();
 
     /// Builds the figures of a block, which needs no other block. All columns are equally long.
@@ -131,9 +93,9 @@ impl BlockFigures {
             *into = sums;
         }
         let parts = [&mut *self.to_end, &mut *self.from_start];
-        build_table(&mut self.extents, parts, closes, closes);
+        kernel::extremes_table(&mut self.extents, parts, closes, closes);
         let parts = [&mut *self.to_end, &mut *self.from_start];
-        build_table(&mut self.reaches, parts, lows, highs);
+        kernel::extremes_table(&mut self.reaches, parts, lows, highs);
         self.build_recoveries(closes);
     }
 
@@ -184,41 +146,10 @@ impl BlockFigures {
     }
 }
 
-/// Level L serves runs whose ends differ first in bit L: left of the middle it holds the run up to
-/// the middle, right of it the run from the middle.
-fn build_table(
-    table: &mut [Reaches; LEVELS],
-    [to_end, from_start]: [&mut Reaches; 2],
-    lows: &[f64],
-    highs: &[f64],
-) {
-    let bars = lows.len();
-    for runs in [&mut *to_end, &mut *from_start] {
-        runs.low[..bars].copy_from_slice(lows);
-        runs.high[..bars].copy_from_slice(highs);
-    }
-    for (level, row) in table.iter_mut().enumerate() {
-        let half = 1_usize << level;
-        for first in (0..bars).step_by(2 * half) {
-            let middle = first + half;
-            if middle >= bars {
-                // The rest is no longer than half: no run of this level lies in it.
-                break;
-            }
-            let end = (middle + half).min(bars);
-            row.copy(to_end, first, middle);
-            row.copy(from_start, middle, end);
-            let (left, right) = (to_end.at(first), from_start.at(end - 1));
-            to_end.join(first, middle, right);
-            from_start.join(middle, end, left);
-        }
-    }
-}
-
 /// Extremes of the bars from offset `first` to `last`, both counted.
 #[inline(always)]
 fn extremes(
-    table: &[Reaches; LEVELS],
+    table: &[Extremes; LEVELS],
     first: usize,
     last: usize,
     lows: &[f64],

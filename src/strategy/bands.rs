@@ -33,7 +33,7 @@ impl Strategy for Rsi {
         let oversold = below_level(columns.feature(0).now(), p[1]);
         let overbought = above_level(columns.feature(0).now(), p[2]);
         let (long, short) = ([oversold, overbought], [overbought, oversold]);
-        *masks = Masks::of_sides(direction, || long, || short);
+        masks.set_sides(direction, || long, || short);
     }
 }
 
@@ -69,7 +69,7 @@ impl Strategy for Bollinger {
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let close = columns.close();
         let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which));
-        *masks = Masks::of_sides(
+        masks.set_sides(
             direction,
             || [lower.above(close), close.above(middle)],
             || [close.above(upper), middle.above(close)],
@@ -107,7 +107,7 @@ impl Strategy for Donchian {
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let close = columns.close();
         let band = |which| columns.feature(which);
-        *masks = Masks::of_sides(
+        masks.set_sides(
             direction,
             || [close.above(band(0)), band(1).above(close)],
             || [band(2).above(close), close.above(band(3))],

@@ -7,7 +7,7 @@ use crate::portfolio::Direction;
 
 fn cross_masks(columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
     let (up, down) = crosses(columns.feature(0), columns.feature(1));
-    *masks = Masks::of_sides(direction, || [up, down], || [down, up]);
+    masks.set_sides(direction, || [up, down], || [down, up]);
 }
 
 macro_rules! crossover {

@@ -18,22 +18,21 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Masks of the sides that this direction allows, each given as entry and exit: what is never
-    /// obeyed is not computed.
+    /// Writes the masks of the sides that this direction allows, each given as entry and exit: what
+    /// is never obeyed is not computed.
     #[inline(always)]
-    pub fn of_sides(
+    pub fn set_sides(
+        &mut self,
         direction: Direction,
         long: impl FnOnce() -> [Mask; 2],
         short: impl FnOnce() -> [Mask; 2],
-    ) -> Masks {
-        let mut masks = Masks::default();
+    ) {
         if direction != Direction::ShortOnly {
-            [masks.enter_long, masks.exit_long] = long();
+            [self.enter_long, self.exit_long] = long();
         }
         if direction != Direction::LongOnly {
-            [masks.enter_short, masks.exit_short] = short();
+            [self.enter_short, self.exit_short] = short();
         }
-        masks
     }
 }
 

@@ -36,7 +36,7 @@ impl Strategy for Momentum {
         let (close, mean) = (columns.close(), columns.feature(0));
         let rsi = columns.feature(1).now();
         let (over, under) = (close.above(mean), mean.above(close));
-        *masks = Masks::of_sides(
+        masks.set_sides(
             direction,
             || {
                 let overbought = above_level(rsi, p[3]);

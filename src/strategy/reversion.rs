@@ -39,7 +39,7 @@ impl Strategy for Keltner {
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let close = columns.close();
         let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which));
-        *masks = Masks::of_sides(
+        masks.set_sides(
             direction,
             || [lower.above(close), close.above(middle)],
             || [close.above(upper), middle.above(close)],
@@ -74,7 +74,7 @@ impl Strategy for MeanReversion {
 
     fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let score = columns.feature(0).now();
-        *masks = Masks::of_sides(
+        masks.set_sides(
             direction,
             || [below_level(score, -p[1]), above_level(score, -p[2])],
             || [above_level(score, p[1]), below_level(score, p[2])],
@@ -109,7 +109,7 @@ impl Strategy for VwapDeviation {
     fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let (close, vwap) = (columns.close(), columns.feature(0));
         let band = |factor: f64| scaled(vwap.now(), factor);
-        *masks = Masks::of_sides(
+        masks.set_sides(
             direction,
             || [above(&band(1.0 - p[0]), close.now()), close.above(vwap)],
             || [above(close.now(), &band(1.0 + p[0])), vwap.above(close)],
