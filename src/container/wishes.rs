@@ -30,6 +30,15 @@ impl Container {
         const NEVER: Mask = [0; WORDS];
         let masks = wishes.allowed;
         let direction = rules.portfolio.direction;
+        // What most sweeps are: one mask matters.
+        if direction == Direction::LongOnly && rules.portfolio.max_entries <= 1 {
+            let (mask, target) = if held > 0.0 {
+                (&masks.exit_long, 0.0)
+            } else {
+                (&masks.enter_long, 1.0)
+            };
+            return Some((first_bar(mask, mask, from, end, wishes.start)?, target));
+        }
         let long = if direction == Direction::ShortOnly {
             &NEVER
         } else {
