@@ -252,8 +252,15 @@ impl PoolReader {
         let source = Source::open(path)?;
         let bytes = source.read(0, POOL_HEADER_BYTES as u64)?;
         let header = PoolHeader::decode(&bytes).map_err(|message| source.damaged(0, message))?;
-        if u64::from(header.segment_bytes) > PART_BYTES_MAX {
-            let message = format!("segments of {} bytes", header.segment_bytes);
+        let length = (source.file.metadata())
+            .map_err(Error::io("inspect", path))?
+            .len();
+        // A size that is a lie is found before anything of that size is allocated.
+        if u64::from(header.segment_bytes) > PART_BYTES_MAX.min(length) {
+            let message = format!(
+                "segments of {} bytes in a file of {length}",
+                header.segment_bytes
+            );
             return Err(source.damaged(16, message));
         }
         let offset = header.manifest_offset() as u64;

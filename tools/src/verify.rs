@@ -416,12 +416,16 @@ fn unfinished<B: Bytes>(archive: &Archive<B>, found: &mut Collector<'_>) -> Resu
                 ("it is of a container of another file", "nothing"),
             );
         } else if archive.slot(chunk.container)?.is_none() {
-            if !archive.payload(chunk, &mut payload)? {
+            let problem = if !archive.payload(chunk, &mut payload)? {
+                Some("its checksum does not match".to_owned())
+            } else if !chunk.unpack(&mut payload) {
+                Some("it does not decompress to what its header says".to_owned())
+            } else {
+                content(archive, chunk, &payload, u64::MAX)?
+            };
+            if let Some(problem) = problem {
                 let range = [chunk.first_sequence, chunk.last_sequence];
-                let what = (
-                    "its checksum does not match",
-                    "events that were not committed",
-                );
+                let what = (problem.as_str(), "events that were not committed");
                 let whose = Some(chunk.container);
                 found.tell(
                     Severity::Note,
