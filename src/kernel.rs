@@ -4,6 +4,8 @@
 //! portable form. Both do the same operations on the same values in the same order, without fused
 //! multiply-add, so that both give the same bits for every input, NaN and infinities counted; tests
 //! hold them equal.
+//!
+//! Longer than other files: every loop stands beside its twin, in the only file of its kind.
 #![allow(unsafe_code)]
 
 use admf_formats::units::QUANTUM_BARS;

@@ -3,6 +3,8 @@
 //! Workers hand over full segments (`full`, `store_trades`) and batches of finished containers.
 //! Buffers come from a fixed stock and go back to it: a slow disk slows the sweep, it never grows
 //! memory. A container is committed by its slot, which is written after everything it leads to.
+//!
+//! Longer than other files: whoever changes an order of writes sees all of them here.
 
 use super::receipt::{Receipt, Receipts, Way};
 use super::seal::Sealing;

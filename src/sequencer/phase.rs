@@ -1,4 +1,6 @@
 //! One phase: planned, run by workers over tiles, folded into its aggregate.
+//!
+//! Longer than other files: the plan counts what the workers below it take, and both change together.
 
 use super::checkpoint::{self, CheckpointRules, Found, Keeper, ResumedTile, Wanted};
 use super::footprint::feature_bytes;
