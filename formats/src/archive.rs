@@ -198,9 +198,9 @@ pub struct ChunkHeader {
     pub bytes: u32,
     /// Frames in it; 0 for text.
     pub frames: u32,
-    /// Sequence of the first frame; 0 for text.
+    /// The lowest sequence of its frames; 0 for text.
     pub first_sequence: u64,
-    /// Sequence of the last frame; 0 for text.
+    /// The highest one; 0 for text.
     pub last_sequence: u64,
     /// Checksum of what follows the header.
     pub payload_crc: u32,
@@ -220,10 +220,14 @@ impl ChunkHeader {
         while kind.has_frames() && at < payload.len() {
             let (_, _, bytes) = parse_commit(number_at::<8>(payload, at))
                 .expect("a chunk is made of frames that a ring wrote");
-            last = frame_sequence(&payload[at..]);
-            if frames == 0 {
-                first = last;
-            }
+            let sequence = frame_sequence(&payload[at..]);
+            // Kept trades that overlap are not in order.
+            first = if frames == 0 {
+                sequence
+            } else {
+                sequence.min(first)
+            };
+            last = sequence.max(last);
             frames += 1;
             at += bytes;
         }

@@ -329,11 +329,7 @@ impl Broken {
             let Some(chunk) = found else {
                 break;
             };
-            // Trades overlap where frames are in order of closing, their last frames hardly.
-            behind = match kind.is_in_order() {
-                true => chunk.first_sequence.max(1),
-                false => chunk.last_sequence.max(1),
-            };
+            behind = verify::bound_before(&chunk, behind).max(1);
             at = chunk.previous;
             links.push(chunk);
         }

@@ -335,13 +335,10 @@ fn chain<B: Bytes>(
             }
             None => intact += u64::from(chunk.frames),
         }
-        let end = chunk.offset + CHUNK_HEADER_BYTES as u64 + u64::from(chunk.bytes);
-        zeros(&archive.bytes, end, end.next_multiple_of(16), found)?;
+        let padding = padding(&chunk);
+        zeros(&archive.bytes, padding.start, padding.end, found)?;
         if kind.has_frames() {
-            behind = match kind.is_in_order() {
-                true => chunk.first_sequence,
-                false => chunk.last_sequence,
-            };
+            behind = bound_before(&chunk, behind);
         }
         at = chunk.previous;
     }
@@ -349,6 +346,25 @@ fn chain<B: Bytes>(
         found.findings.events += intact;
     }
     Ok(intact)
+}
+
+/// Behind its payload, up to where the next chunk may begin.
+const fn padding(chunk: &ChunkHeader) -> std::ops::Range<u64> {
+    let end = chunk.offset + CHUNK_HEADER_BYTES as u64 + chunk.bytes as u64;
+    end..end.next_multiple_of(16)
+}
+
+/// All sequences of the chunks before this one of its chain are below this, where those before the
+/// chunk behind it are below `behind`, [`u64::MAX`] where it is the last.
+///
+/// Trades overlap where frames are in order of closing, but none that is before the end of the chain
+/// closed after it.
+pub(crate) fn bound_before(chunk: &ChunkHeader, behind: u64) -> u64 {
+    match (chunk.kind.is_in_order(), behind) {
+        (true, _) => chunk.first_sequence,
+        (false, u64::MAX) => chunk.last_sequence,
+        (false, behind) => behind.max(chunk.last_sequence),
+    }
 }
 
 /// What is wrong with the content of a chunk whose checksum matches: a fault of its writer.
@@ -362,6 +378,7 @@ fn content<B: Bytes>(
         return Ok(None);
     }
     let (mut at, mut count, mut before, mut trade) = (0, 0_u32, 0, 0);
+    let (mut lowest, mut highest) = (u64::MAX, 0);
     while at < payload.len() {
         let Some(frame) = whole_frame(&payload[at..]) else {
             return Ok(Some(format!("no frame begins at byte {at} of it")));
@@ -375,17 +392,16 @@ fn content<B: Bytes>(
         if sequence <= before || sequence >= behind && !is_free {
             return Ok(Some(format!("sequence {sequence} is out of order")));
         }
-        if count == 0 && sequence != chunk.first_sequence {
-            return Ok(Some("its first sequence is another".to_owned()));
-        }
         if usize::from(frame.stamp.symbol) >= archive.manifest.symbols.len().max(1) {
             return Ok(Some(format!("sequence {sequence} has an unknown symbol")));
         }
         before = sequence;
+        (lowest, highest) = (lowest.min(sequence), highest.max(sequence));
         count += 1;
         at += frame.bytes;
     }
-    let is_right = count == chunk.frames && (count == 0 || before == chunk.last_sequence);
+    let told = (chunk.first_sequence, chunk.last_sequence);
+    let is_right = count == chunk.frames && (count == 0 || told == (lowest, highest));
     Ok((!is_right).then(|| "its frames are not those that its header counts".to_owned()))
 }
 
@@ -435,7 +451,13 @@ fn unfinished<B: Bytes>(archive: &Archive<B>, found: &mut Collector<'_>) -> Resu
                     Some(range),
                     what,
                 );
-            } else if chunk.kind.is_retained() {
+                return Ok(());
+            }
+            let padding = padding(chunk);
+            if let Some(at) = first_set(&archive.bytes, padding.start, padding.end)? {
+                found.note("padding", at, ("it is not zero", "nothing"));
+            }
+            if chunk.kind.is_retained() {
                 *open
                     .entry(chunk.container % CONTAINERS_PER_ARCHIVE)
                     .or_default() += u64::from(chunk.frames);
@@ -465,6 +487,15 @@ fn unfinished<B: Bytes>(archive: &Archive<B>, found: &mut Collector<'_>) -> Resu
 
 /// Bytes that have no meaning must be zero.
 fn zeros<B: Bytes>(bytes: &B, from: u64, to: u64, found: &mut Collector<'_>) -> Result<()> {
+    if let Some(at) = first_set(bytes, from, to)? {
+        let lost = "nothing, but these bytes were written as zero: the medium is not sound";
+        found.loss("padding", at, ("it is not zero", lost));
+    }
+    Ok(())
+}
+
+/// Where the first byte is that is not zero; a file that ends before has none.
+fn first_set<B: Bytes>(bytes: &B, from: u64, to: u64) -> Result<Option<u64>> {
     let mut window = [0; 4096];
     let mut at = from;
     while at < to {
@@ -474,16 +505,14 @@ fn zeros<B: Bytes>(bytes: &B, from: u64, to: u64, found: &mut Collector<'_>) -> 
         if window[..count] != [0; 4096][..count]
             && let Some(within) = window[..count].iter().position(|byte| *byte != 0)
         {
-            let lost = "nothing, but these bytes were written as zero: the medium is not sound";
-            found.loss("padding", at + within as u64, ("it is not zero", lost));
-            return Ok(());
+            return Ok(Some(at + within as u64));
         }
         if count < wanted {
-            return Ok(());
+            break;
         }
         at += count as u64;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Verifies a pool.

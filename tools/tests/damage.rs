@@ -8,6 +8,7 @@
 mod content;
 mod samples;
 
+use admf::segment::retention::Compression;
 use admf_formats::archive::{ArchiveHeader, HEADER_BYTES};
 use admf_tools::decode::{self, What};
 use admf_tools::pool::Pool;
@@ -18,8 +19,9 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// A sealed archive as it is damaged.
 struct Samples {
-    /// After the first two containers, sealed.
+    /// What the disk had before: the same file when less of it was written.
     stale: Vec<u8>,
     /// The whole file, sealed.
     whole: Vec<u8>,
@@ -28,21 +30,47 @@ struct Samples {
     content: Content,
 }
 
-fn samples() -> Samples {
+/// What an archive is like.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// With traces, trades, a failure and a container that began.
+    Plain,
+    /// With trades that a condition kept, their chunks compressed or not.
+    Kept(Compression),
+}
+
+const KINDS: [Kind; 3] = [
+    Kind::Plain,
+    Kind::Kept(Compression::None),
+    Kind::Kept(Compression::Zstd),
+];
+
+/// Writes it in two runs; the bytes after each.
+fn written(kind: Kind, workflow: &str, base: f64) -> [Vec<u8>; 2] {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("archive_00000.admf");
-    let manifest = samples::manifest("first");
-    samples::first_half(folder.path(), &manifest, 100.0);
-    let stale = std::fs::read(&file).expect("readable");
-    samples::second_half(folder.path(), &manifest, 100.0);
-    let whole = std::fs::read(&file).expect("readable");
-    let other = tempfile::tempdir().expect("a temporary folder");
-    let manifest = samples::manifest("other");
-    samples::first_half(other.path(), &manifest, 200.0);
-    samples::second_half(other.path(), &manifest, 200.0);
-    let foreign = std::fs::read(other.path().join("archive_00000.admf")).expect("readable");
+    let (folder, manifest) = (folder.path(), samples::manifest(workflow));
+    let read = || std::fs::read(folder.join("archive_00000.admf")).expect("readable");
+    match kind {
+        Kind::Plain => samples::first_half(folder, &manifest, base),
+        Kind::Kept(compression) => samples::kept_first_half(folder, &manifest, base, compression),
+    }
+    let stale = read();
+    match kind {
+        Kind::Plain => samples::second_half(folder, &manifest, base),
+        Kind::Kept(compression) => samples::kept_second_half(folder, &manifest, base, compression),
+    }
+    [stale, read()]
+}
+
+fn samples(kind: Kind) -> Samples {
+    let [stale, whole] = written(kind, "first", 100.0);
+    let [_, foreign] = written(kind, "other", 200.0);
     let content = Content::of(&whole);
-    assert_eq!((content.slots.len(), content.frames.len()), (4, 34));
+    let expected = match kind {
+        Kind::Plain => (4, 34),
+        Kind::Kept(_) => (2, 9 + 42),
+    };
+    assert_eq!((content.slots.len(), content.frames.len()), expected);
     assert_eq!(verified(&whole).1.losses, 0, "{:?}", verified(&whole).0);
     assert_eq!(verified(&stale).1.losses, 0);
     Samples {
@@ -100,9 +128,8 @@ impl Extent {
 }
 
 /// Flips these bits one by one, in memory and on disk.
-fn flip(bits: impl Iterator<Item = usize>) -> u64 {
+fn flip(samples: &Samples, bits: impl Iterator<Item = usize>) -> u64 {
     let mut count = 0;
-    let samples = samples();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("archive_00000.admf");
     std::fs::write(&path, &samples.whole).expect("writable");
@@ -136,34 +163,39 @@ fn flip(bits: impl Iterator<Item = usize>) -> u64 {
 
 #[test]
 fn a_flipped_bit_is_named_and_never_read() {
-    let whole = samples().whole;
-    let parts = parts(&whole).into_iter();
-    let bits = parts.map(|part| part.start * 8..part.end * 8).collect();
-    let bits = Extent::wanted().of(bits, whole.len() * 8);
-    let flipped = flip(bits.into_iter());
-    println!("{flipped} bits of {} flipped", whole.len() * 8);
+    for kind in KINDS {
+        let samples = samples(kind);
+        let whole = &samples.whole;
+        let parts = parts(whole).into_iter();
+        let bits = parts.map(|part| part.start * 8..part.end * 8).collect();
+        let bits = Extent::wanted().of(bits, whole.len() * 8);
+        let flipped = flip(&samples, bits.into_iter());
+        println!("{kind:?}: {flipped} bits of {} flipped", whole.len() * 8);
+    }
 }
 
 #[test]
 fn a_truncated_file_is_named() {
-    let samples = samples();
-    let end = samples.whole.len();
-    let lengths = match Extent::wanted() {
-        // Lengths are not numbered by bits.
-        Extent::Short => Extent::Long
-            .of(parts(&samples.whole), end)
-            .into_iter()
-            .step_by(29),
-        wanted => wanted.of(parts(&samples.whole), end).into_iter().step_by(1),
-    };
-    let mut cut = 0;
-    for length in lengths {
-        let what = format!("cut at {length}");
-        let (faults, findings) = check(&samples.whole[..length], &samples.content, &what);
-        assert!(findings.losses > 0, "{what}: {faults:?}");
-        cut += 1;
+    for kind in KINDS {
+        let samples = samples(kind);
+        let end = samples.whole.len();
+        let lengths = match Extent::wanted() {
+            // Lengths are not numbered by bits.
+            Extent::Short => Extent::Long
+                .of(parts(&samples.whole), end)
+                .into_iter()
+                .step_by(29),
+            wanted => wanted.of(parts(&samples.whole), end).into_iter().step_by(1),
+        };
+        let mut cut = 0;
+        for length in lengths {
+            let what = format!("{kind:?} cut at {length}");
+            let (faults, findings) = check(&samples.whole[..length], &samples.content, &what);
+            assert!(findings.losses > 0, "{what}: {faults:?}");
+            cut += 1;
+        }
+        println!("{kind:?}: cut at {cut} lengths of {end}");
     }
-    println!("cut at {cut} lengths of {end}");
 }
 
 /// What stands in a page after the power was lost.
@@ -222,8 +254,8 @@ fn mixed(samples: &Samples, page_bytes: usize, pages: &[Page]) -> Vec<u8> {
     damaged
 }
 
-fn lose_power(cases: u32) {
-    let samples = samples();
+fn lose_power(kind: Kind, cases: u32) {
+    let samples = samples(kind);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases,
         failure_persistence: None,
@@ -245,7 +277,7 @@ fn lose_power(cases: u32) {
         check(
             &damaged,
             &samples.content,
-            &format!("pages of {page_bytes}: {pages:?}"),
+            &format!("{kind:?}, pages of {page_bytes}: {pages:?}"),
         );
         Ok(())
     });
@@ -259,8 +291,10 @@ fn any_subset_of_pages_that_reached_the_disk_is_read_rightly() {
         Extent::Long => 20_000,
         Extent::Every => 100_000,
     };
-    lose_power(cases);
-    println!("{cases} subsets of pages");
+    for kind in KINDS {
+        lose_power(kind, cases);
+        println!("{kind:?}: {cases} subsets of pages");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Content {
                 continue;
             };
             content.slots.insert(index, format!("{:?}", slot.record));
-            for kind in [ChunkKind::Trace, ChunkKind::Trades] {
+            for kind in [ChunkKind::Trace, ChunkKind::Trades, ChunkKind::Kept] {
                 let mut at = slot.last_chunk[kind as usize - 1];
                 while let Some(chunk) = archive.link(index, kind, at).expect("readable") {
                     if archive.payload(&chunk, &mut payload).expect("readable")
@@ -76,7 +76,7 @@ impl Content {
                 continue;
             };
             content.slots.insert(index, format!("{:?}", slot.record));
-            for kind in [ChunkKind::Trace, ChunkKind::Trades] {
+            for kind in [ChunkKind::Trace, ChunkKind::Trades, ChunkKind::Kept] {
                 let each = |frame: &admf_formats::segment::Frame| {
                     let key = (index, kind, frame.stamp.sequence);
                     content.frames.insert(key, format!("{frame:?}"));

@@ -256,6 +256,66 @@ pub(crate) fn kept(folder: &Path, manifest: &Manifest, compression: Compression)
     writer.close().expect("everything is written");
 }
 
+/// Writes a smaller archive with kept trades and seals it: container 0 has two that a condition kept,
+/// the first of them in two chunks, and an open one.
+pub(crate) fn kept_first_half(
+    folder: &Path,
+    manifest: &Manifest,
+    base: f64,
+    compression: Compression,
+) {
+    let writer = writer_of(folder, manifest, compression);
+    let handle = writer.handle();
+    let (first, second) = (spread(trade(base, 10, 1)), spread(trade(base, 11, 2)));
+    let (begin, end) = second.split_at(second.len() - 128);
+    for frames in [&[&first[..], begin].concat()[..], end] {
+        handle
+            .flush(0, ChunkKind::Kept, frames, &Receipts::default())
+            .expect("the writer goes on");
+    }
+    let mut batch = handle.batch().expect("a batch");
+    batch.frames.extend(trade(base, 1, 3));
+    batch.push(record(base, 0, 9, 2), None);
+    handle
+        .commit(batch, &Receipts::default())
+        .expect("the writer goes on");
+    drop(handle);
+    writer.close().expect("everything is written");
+}
+
+/// Adds container 1, with kept trades and a trace of many events, begins container 2, and seals it.
+pub(crate) fn kept_second_half(
+    folder: &Path,
+    manifest: &Manifest,
+    base: f64,
+    compression: Compression,
+) {
+    let writer = writer_of(folder, manifest, compression);
+    let handle = writer.handle();
+    for (container, kind, sequence) in [
+        (2, ChunkKind::Kept, 1),
+        (1, ChunkKind::Kept, 40),
+        (2, ChunkKind::Trace, 4),
+        (1, ChunkKind::Kept, 43),
+    ] {
+        let frames = trade(base, sequence, sequence as u32);
+        handle
+            .flush(container, kind, &frames, &Receipts::default())
+            .expect("the writer goes on");
+    }
+    let mut batch = handle.batch().expect("a batch");
+    for number in 0..12 {
+        let sequence = u64::from(number) * 3 + 1;
+        batch.frames.extend(trade(base, sequence, number + 1));
+    }
+    batch.push(record(base, 1, 42, 14), None);
+    handle
+        .commit(batch, &Receipts::default())
+        .expect("the writer goes on");
+    drop(handle);
+    writer.close().expect("everything is written");
+}
+
 fn writer(folder: &Path, manifest: &Manifest) -> ArchiveWriter {
     writer_of(folder, manifest, Compression::None)
 }
