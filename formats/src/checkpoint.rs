@@ -70,6 +70,37 @@ impl CheckpointHeader {
     }
 }
 
+/// Says of a payload that comes in pieces whether it is the one that a header tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadCheck {
+    expected: u32,
+    crc: u32,
+    /// Bytes that are still to come; none where there were too many.
+    left: Option<u64>,
+}
+
+impl PayloadCheck {
+    /// Before the first piece.
+    pub const fn new(header: &CheckpointHeader) -> PayloadCheck {
+        PayloadCheck {
+            expected: header.payload_crc,
+            crc: 0,
+            left: Some(header.payload_bytes),
+        }
+    }
+
+    /// The next bytes of the file.
+    pub fn take(&mut self, bytes: &[u8]) {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.left = (self.left).and_then(|left| left.checked_sub(bytes.len() as u64));
+    }
+
+    /// Whether these were all of its bytes and no others.
+    pub fn is_whole(&self) -> bool {
+        self.left == Some(0) && self.crc == self.expected
+    }
+}
+
 /// So many bytes from an offset inside the header on.
 fn chunk<const N: usize>(bytes: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
     let mut chunk = [0; N];

@@ -219,7 +219,7 @@ fn read<B: Bytes + Copy>(file: B) {
         assert!(findings.losses > 0, "an unreadable file is a loss");
         return;
     };
-    let (mut sealed, mut unsealed) = (0, 0);
+    let (mut sealed, mut unsealed) = (0_u64, 0_u64);
     let whole = decode::archive(
         path,
         &archive,
@@ -232,8 +232,11 @@ fn read<B: Bytes + Copy>(file: B) {
                 &mut unsealed
             };
             *of += 1;
-            let line = serde_json::to_vec(&line::of(event)).expect("an event is a line");
-            assert!(!line.is_empty());
+            // Lines take longer than all else: the first ones, and some of the others.
+            if *of <= 16 || of.is_multiple_of(16) {
+                let line = serde_json::to_vec(&line::of(event)).expect("an event is a line");
+                assert!(!line.is_empty());
+            }
             Ok(())
         },
     );

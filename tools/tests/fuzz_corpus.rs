@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 5] = [
+const TARGETS: [(&str, Body); 6] = [
     ("pool", bodies::pool::run),
     ("archive", bodies::archive::run),
+    ("checkpoint", bodies::checkpoint::run),
     ("workflow", bodies::text::workflow),
     ("csv", bodies::text::csv),
     ("ring", bodies::ring::run),

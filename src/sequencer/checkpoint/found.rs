@@ -5,7 +5,7 @@ use crate::segment::KeptChain;
 use crate::state::StateReader;
 use crate::topology::ParameterSet;
 use crate::{Error, Result};
-use admf_formats::checkpoint::{CheckpointHeader, HEADER_BYTES};
+use admf_formats::checkpoint::{CheckpointHeader, HEADER_BYTES, PayloadCheck};
 use admf_formats::units::PARAMETERS_MAX;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -192,15 +192,12 @@ fn bits(values: &[f64; PARAMETERS_MAX]) -> [u64; PARAMETERS_MAX] {
 /// Whether the payload is what the header says.
 fn is_whole(header: &CheckpointHeader, path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
-    if file.metadata()?.len() != HEADER_BYTES as u64 + header.payload_bytes {
-        return Ok(false);
-    }
     file.seek(SeekFrom::Start(HEADER_BYTES as u64))?;
-    let (mut crc, mut buffer) = (0, vec![0; BUFFER_BYTES]);
+    let (mut check, mut buffer) = (PayloadCheck::new(header), vec![0; BUFFER_BYTES]);
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(crc == header.payload_crc),
-            bytes => crc = crc32c::crc32c_append(crc, &buffer[..bytes]),
+            0 => return Ok(check.is_whole()),
+            bytes => check.take(&buffer[..bytes]),
         }
     }
 }
