@@ -91,7 +91,7 @@ fn trades(traces: &Path, container: u64) -> BTreeMap<u32, Value> {
         .expect("readable")
         .expect("committed");
     let mut trades = BTreeMap::new();
-    for kind in [ChunkKind::Trades, ChunkKind::Trace] {
+    for kind in [ChunkKind::Trades, ChunkKind::Kept, ChunkKind::Trace] {
         archive
             .frames(&slot, kind, |frame| {
                 if matches!(frame.payload, AnyPayload::PositionClose(_)) {
@@ -170,6 +170,69 @@ fn a_kept_trade_is_told_from_the_archive_and_another_from_a_replay() {
         })
         .collect();
     assert!(sources.contains(&"archive".into()), "{sources:?}");
+}
+
+#[test]
+fn trades_that_trace_keep_kept_are_told_from_the_archive_as_the_full_trace_tells_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (direction, kinds, sources) in [
+        // Each trade begins with a signal of its own.
+        ("long_only", "all", [20, 0]),
+        // A reversal's signal is an event of the trade that it ends, which may not be kept.
+        ("long_short", "all", [8, 2]),
+        // What lies between two events that were traced may be of the trade.
+        (
+            "long_only",
+            "[SIGNAL, ORDER, FILL, POSITION_CLOSE]",
+            [0, 20],
+        ),
+    ] {
+        let name = |kept: &str| format!("{kept}_{direction}_{}", kinds.len());
+        let of = |kept: &str, events: &str, lines: &str| {
+            let text = format!(
+                "workflow: parameter_sweep\nevent_tracing: {events}\n{lines}\
+                 portfolio: {{direction: {direction}}}\n{CROSSOVER}"
+            );
+            run(folder.path(), &name(kept), &text)
+        };
+        let full = of("full", "all", "retention_policy: full\n");
+        let kept = of(
+            "kept",
+            kinds,
+            "trace: {keep: {last: 2, best: 2, worst: 1, where: 'bars_held > 60'}}\n",
+        );
+        let minimal = of("minimal", "all", "retention_policy: minimal\n");
+        let mut counts = [0, 0];
+        for container in 0..2 {
+            let closed = trades(&full.join("sweep/traces"), container);
+            let mut wanted: Vec<(&PathBuf, u32)> = Vec::new();
+            let there = trades(&kept.join("sweep/traces"), container);
+            wanted.extend(there.keys().map(|trade| (&kept, *trade)));
+            // The one that is open at the end is all that `minimal` has.
+            let open = closed.len() as u32 + 1;
+            let has_open = explain(
+                &full,
+                &format!("--container {} --trade {open}", container + 1),
+            );
+            if has_open.status.success() {
+                wanted.extend([(&kept, open), (&minimal, open)]);
+            }
+            for (results, trade) in wanted {
+                let arguments = format!("--container {} --trade {trade}", container + 1);
+                let (told, other) = (story(results, &arguments), story(&full, &arguments));
+                for key in ["state", "close", "events", "signals", "figures", "levels"] {
+                    assert_eq!(told[key], other[key], "{key} of {direction} {trade}");
+                }
+                let is_replayed = told["source"] == "replay";
+                counts[usize::from(is_replayed)] += 1;
+            }
+        }
+        println!("{direction} {kinds}: {counts:?} from archive and replay");
+        for (count, least) in counts.into_iter().zip(sources) {
+            assert!(count >= least, "{direction} {kinds}: {counts:?}");
+            assert_eq!(count == 0, least == 0, "{direction} {kinds}: {counts:?}");
+        }
+    }
 }
 
 #[test]

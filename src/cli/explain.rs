@@ -29,7 +29,9 @@ pub(super) fn explain(results: &Path, wanted: &Wanted<'_>, json: bool) -> Result
     let (pieces, folder) = part_of(&run, &place, wanted.part)?;
     let (set, job) = run.job(&settings, &place, pieces);
     let (phase, traces) = (run.phase(&place), folder.join("traces"));
-    let (kept, replayed_because) = match kept(&traces, place.index, wanted.trade) {
+    let tracing = phase.traces();
+    let rules = tracing.of(place.index, place.count);
+    let (kept, replayed_because) = match kept(&traces, rules, place.index, wanted.trade) {
         Ok(Some(kept)) => {
             let because = why_not_kept(&kept);
             (Some(kept), because)

@@ -31,6 +31,8 @@ pub struct Gatherer {
     is_broken: bool,
     /// Whether the order that would have opened it came to its end without a fill.
     is_refused: bool,
+    /// Whether every event that carries the trade's number is there if any is.
+    keeps_trades: bool,
     told: Told,
 }
 
@@ -82,7 +84,19 @@ impl Gatherer {
             unbroken_since: 1,
             is_broken: false,
             is_refused: false,
+            keeps_trades: false,
             told: Told::default(),
+        }
+    }
+
+    /// Likewise, where retention left out what it left out by whole trades: of a trade that has any
+    /// event, the archive has all that carry its number, up to the end of its container. Events may
+    /// come in any order of trades; only what caused one, as an event of another trade, can be
+    /// missing.
+    pub fn of_kept_trades(trade: u32) -> Gatherer {
+        Gatherer {
+            keeps_trades: true,
+            ..Gatherer::new(trade)
         }
     }
 
@@ -110,9 +124,23 @@ impl Gatherer {
         if is_first && !has_cause && !begins_a_story(payload.kind()) {
             self.is_broken = true;
         }
+        // A signal is caused by FEATURES, which no story tells.
+        let needs_cause = self.keeps_trades && payload.kind() != EventKind::Signal;
+        let is_told = !needs_cause || has_cause || self.has_cause(stamp);
         self.fold(stamp, payload);
         self.keep(event);
-        self.is_broken |= self.unbroken_since > self.begins;
+        let is_cut = !self.keeps_trades && self.unbroken_since > self.begins;
+        self.is_broken |= is_cut || !is_told;
+    }
+
+    /// Whether the story has what caused an event, or nothing did. One of the middle that was left
+    /// out counts as missing.
+    fn has_cause(&self, stamp: &Stamp) -> bool {
+        let cause = stamp.sequence - u64::from(stamp.cause_back);
+        stamp.cause_back == 0
+            || (self.last.iter().rev())
+                .chain(&self.first)
+                .any(|(told, _)| told.sequence == cause)
     }
 
     /// Takes the event that caused this one, and what caused that, out of the remembered ones.
@@ -178,8 +206,10 @@ impl Gatherer {
     /// The story. `events` is how many the container had, where that is known: without it a trade
     /// that was not closed may have gone on in events that were not kept.
     pub fn finish(mut self, events: Option<u64>) -> Told {
+        // Of a trade without a close that is kept as a whole, this is all that there was.
         let is_over = self.told.close.is_some()
             || self.is_refused
+            || self.keeps_trades
             || events == Some(self.previous) && self.unbroken_since <= self.begins;
         self.told.is_whole = self.begins != 0 && !self.is_broken && is_over;
         self.told.left_out = self.left_out;
@@ -286,6 +316,34 @@ mod tests {
         check(&all[1..], None, &[9, 11], false);
         // What lies between may be of the trade, too.
         check(&[all[0], all[2], all[3], all[4]], None, &[7, 9, 11], false);
+    }
+
+    #[test]
+    fn a_trade_that_was_kept_whole_is_told_without_what_lies_between() {
+        let check = |events: &[Event], sequences: &[u64], is_whole: bool| {
+            let mut gatherer = Gatherer::of_kept_trades(2);
+            for (stamp, payload) in events {
+                gatherer.event(stamp, payload);
+            }
+            let told = gatherer.finish(Some(99));
+            let found: Vec<u64> = told.events.iter().map(|(s, _)| s.sequence).collect();
+            assert_eq!((found.as_slice(), told.is_whole), (sequences, is_whole));
+        };
+        let mut first = signal(3, 2);
+        first.0.cause_back = 1;
+        check(&[first, request(4, 2, 3), close(90, 2)], &[3, 4, 90], true);
+        check(&[signal(3, 2), request(4, 2, 3)], &[3, 4], true);
+        check(&[close(2, 1), close(50, 3)], &[], false);
+        // The signal that it began with ended trade 1, which was kept, or was not.
+        check(
+            &[signal(7, 1), close(9, 1), request(8, 2, 7), close(20, 2)],
+            &[7, 8, 20],
+            true,
+        );
+        check(&[request(8, 2, 7), close(20, 2)], &[8, 20], false);
+        // A later event has a cause that was not kept.
+        let order = request(12, 2, 10);
+        check(&[signal(7, 2), order, close(20, 2)], &[7, 12, 20], false);
     }
 
     #[test]

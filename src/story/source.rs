@@ -2,11 +2,12 @@
 
 use super::gather::{Gatherer, Told};
 use crate::segment::ArchiveReader;
+use crate::segment::retention::{RetentionPolicy, TraceRules};
 use crate::sequencer::{Listened, listen};
 use crate::topology::{Job, ParameterSet};
 use crate::{Error, Result};
-use admf_formats::archive::{CONTAINERS_PER_ARCHIVE, ChunkKind, file_name};
-use admf_formats::event::{AnyPayload, PositionClose, Stamp};
+use admf_formats::archive::{CONTAINERS_PER_ARCHIVE, ChunkKind, Slot, file_name};
+use admf_formats::event::{AnyPayload, EventSet, PositionClose, Stamp};
 use admf_formats::result::ResultRecord;
 use std::path::Path;
 
@@ -24,10 +25,10 @@ pub struct Kept {
 }
 
 /// What the archives in `traces` have of a trade; `None` where there is no archive for its
-/// container.
+/// container. `rules` are those that the container was traced by.
 ///
 /// Errors: the archive cannot be read or is damaged.
-pub fn kept(traces: &Path, container: u64, trade: u32) -> Result<Option<Kept>> {
+pub fn kept(traces: &Path, rules: &TraceRules, container: u64, trade: u32) -> Result<Option<Kept>> {
     let path = traces.join(file_name(container / CONTAINERS_PER_ARCHIVE));
     if !path.is_file() {
         return Ok(None);
@@ -36,11 +37,17 @@ pub fn kept(traces: &Path, container: u64, trade: u32) -> Result<Option<Kept>> {
     let Some(slot) = archive.slot(container)? else {
         return Ok(None);
     };
-    let mut gatherer = Gatherer::new(trade);
-    archive.frames(&slot, ChunkKind::Trace, |frame| {
-        gatherer.event(&frame.stamp, &frame.payload);
-        Ok(())
-    })?;
+    let mut gatherer = match keeps_trades(rules, &slot) {
+        true => Gatherer::of_kept_trades(trade),
+        false => Gatherer::new(trade),
+    };
+    // A condition kept whole trades, which stand apart.
+    for kind in [ChunkKind::Kept, ChunkKind::Trace] {
+        archive.frames(&slot, kind, |frame| {
+            gatherer.event(&frame.stamp, &frame.payload);
+            Ok(())
+        })?;
+    }
     let mut logged = None;
     archive.frames(&slot, ChunkKind::Trades, |frame| {
         if let AnyPayload::PositionClose(close) = &frame.payload
@@ -59,6 +66,18 @@ pub fn kept(traces: &Path, container: u64, trade: u32) -> Result<Option<Kept>> {
         told,
         logged,
     }))
+}
+
+/// Whether the archive has either all events of a trade or none: retention went by trades, nothing
+/// was dropped, and every kind of event was traced.
+fn keeps_trades(rules: &TraceRules, slot: &Slot) -> bool {
+    let by_trade = matches!(
+        rules.policy,
+        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal
+    );
+    let record = &slot.record;
+    let is_whole = record.is_completed() && record.ledger.dropped_at_cap == 0;
+    by_trade && is_whole && rules.events == EventSet::ALL
 }
 
 /// The trade from a run of its container, which is deterministic; what was kept of the first run
