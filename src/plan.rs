@@ -76,8 +76,11 @@ pub struct Plan {
     pub peak_bytes: u64,
     /// The budget.
     pub budget_bytes: u64,
-    /// Bytes that the results take on disk at least.
+    /// Bytes on disk: records of the results, pools, and checkpoints at their largest. Events that
+    /// are archived come on top, for how many there are nobody knows before.
     pub disk_bytes: u64,
+    /// Those of them that checkpoints take, while tiles run that take long.
+    pub checkpoint_bytes: u64,
     /// Free bytes there.
     pub disk_free_bytes: u64,
 }

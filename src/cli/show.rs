@@ -54,9 +54,10 @@ pub(super) fn plan(plan: &Plan) {
         show(plan.budget_bytes)
     );
     println!(
-        "  {:<22} {:>12}, {} free",
+        "  {:<22} {:>12}, of it checkpoints {} at most; {} free",
         "disk",
         show(plan.disk_bytes),
+        show(plan.checkpoint_bytes),
         show(plan.disk_free_bytes)
     );
 }

@@ -75,6 +75,12 @@ pub(super) const fn bytes(sets_max: u64) -> u64 {
     BUFFER_BYTES as u64 + sets_max * own as u64 + TILE_SETS_MAX * found as u64
 }
 
+/// Bytes that the files of so many workers take at most: two for each one's tile. `state_bytes` is
+/// what all of them hold in memory of features, containers and rings, with [`bytes`].
+pub(super) const fn disk_bytes(workers: u64, state_bytes: u64) -> u64 {
+    2 * (state_bytes + workers * HEADER_BYTES as u64)
+}
+
 /// SHA-256 of this program, as it was started.
 fn program() -> io::Result<[u8; 32]> {
     static PROGRAM: OnceLock<[u8; 32]> = OnceLock::new();

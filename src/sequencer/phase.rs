@@ -163,6 +163,7 @@ pub fn plan_phase_on<'a>(
             peak_bytes: 0,
             budget_bytes: settings.budget,
             disk_bytes: 0,
+            checkpoint_bytes: 0,
             disk_free_bytes: 0,
         },
         tile_cap: 0,
@@ -178,11 +179,12 @@ pub fn plan_phase_on<'a>(
     let own = run.own();
     let containers = own.end - own.start;
     let (tiles, tile_sets) = (layout.tiles(), layout.sets_max());
-    let pool_bytes: u64 = parts
-        .iter()
-        .filter(|part| part.name == "pools")
-        .map(|part| part.bytes)
-        .sum();
+    let bytes_of = |names: &[&str]| -> u64 {
+        let named = parts.iter().filter(|part| names.contains(&part.name));
+        named.map(|part| part.bytes).sum()
+    };
+    let pool_bytes = bytes_of(&["pools"]);
+    let state_bytes = bytes_of(&["features", "containers", "pools", "checkpoints"]);
     run.plan.containers = containers;
     run.plan.tiles = tiles;
     run.plan.tile_sets = tile_sets;
@@ -201,7 +203,10 @@ pub fn plan_phase_on<'a>(
     } else {
         0
     };
-    run.plan.disk_bytes = results + pools_on_disk;
+    if run.storage == ResultsStorage::Disk {
+        run.plan.checkpoint_bytes = checkpoint::disk_bytes(workers, state_bytes);
+    }
+    run.plan.disk_bytes = results + pools_on_disk + run.plan.checkpoint_bytes;
     run.plan.disk_free_bytes = disk_free(&settings.pools);
     Ok(run)
 }

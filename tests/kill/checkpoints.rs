@@ -7,26 +7,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A folder with bars, a workflow, and the results of a run that nothing disturbs.
-struct Place {
-    folder: tempfile::TempDir,
-    whole: Content,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) whole: Content,
 }
 
 impl Place {
     fn new(sets: &str, rules: &str) -> Place {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for (symbol, seed) in [("A", 1), ("B", 2)] {
-            let bars = folder.path().join(format!("{symbol}.bars"));
-            admf::market::synth(6000, seed, &bars).expect("a synthetic series");
-        }
-        let text = format!(
+        Place::of(&format!(
             "workflow: parameter_sweep
 data: {{path: '{{symbol}}.bars', symbols: [A, B]}}
 strategy: {{name: sma_crossover, parameters: {{{sets}}}}}
 container_results: json
 {rules}
 "
-        );
+        ))
+    }
+
+    /// Of a workflow over symbols `A` and `B`.
+    pub(crate) fn of(text: &str) -> Place {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (symbol, seed) in [("A", 1), ("B", 2)] {
+            let bars = folder.path().join(format!("{symbol}.bars"));
+            admf::market::synth(6000, seed, &bars).expect("a synthetic series");
+        }
         std::fs::write(folder.path().join("w.yaml"), text).expect("writable");
         let mut place = Place {
             folder,
@@ -39,12 +43,28 @@ container_results: json
         place
     }
 
-    fn root(&self, name: &str) -> PathBuf {
+    pub(crate) fn root(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    /// A run into the folder of this name, on two threads.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        admf(
+            &self.folder.path().join("w.yaml"),
+            &self.root(name),
+            2,
+            "64MiB",
+        )
+    }
+
     /// One run into the folder of this name, with a checkpoint at every block.
-    fn run(&self, name: &str, threads: u64, budget: &str, failpoint: Option<&str>) -> Output {
+    pub(crate) fn run(
+        &self,
+        name: &str,
+        threads: u64,
+        budget: &str,
+        failpoint: Option<&str>,
+    ) -> Output {
         let file = self.folder.path().join("w.yaml");
         let mut command: Command = admf(&file, &self.root(name), threads, budget);
         command.args(["--checkpoint-seconds", "0"]);
@@ -55,15 +75,35 @@ container_results: json
     }
 
     /// Killed right after that many checkpoints.
-    fn kill(&self, name: &str, threads: u64, checkpoints: u64) {
+    pub(crate) fn kill(&self, name: &str, threads: u64, checkpoints: u64) {
         let failpoint = format!("checkpoint.written:{checkpoints}=kill");
         let out = self.run(name, threads, "64MiB", Some(&failpoint));
         assert!(was_killed(out.status), "{}", told(&out));
     }
 
+    /// Bytes that checkpoints take on disk at most, as the plan says.
+    fn planned_bytes(&self, threads: u64, budget: &str) -> u64 {
+        let out = Command::new(env!("CARGO_BIN_EXE_admf"))
+            .arg("plan")
+            .arg(self.folder.path().join("w.yaml"))
+            .args(["--json", "--threads", &threads.to_string()])
+            .args(["--memory-budget", budget])
+            .output()
+            .expect("it starts");
+        assert!(out.status.success(), "{}", told(&out));
+        let plan: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        let phase = &plan["phases"][0];
+        let (bytes, disk) = (
+            phase["checkpoint_bytes"].as_u64(),
+            phase["disk_bytes"].as_u64(),
+        );
+        assert!(bytes > Some(0) && disk > bytes, "{phase}");
+        bytes.expect("a number")
+    }
+
     /// The bars that tiles go on from, in a run to the end that gives the same bytes.
     #[track_caller]
-    fn finish(&self, name: &str, threads: u64, budget: &str) -> Vec<u64> {
+    pub(crate) fn finish(&self, name: &str, threads: u64, budget: &str) -> Vec<u64> {
         let out = self.run(name, threads, budget, None);
         assert!(out.status.success(), "{}", told(&out));
         self.is_whole(name);
@@ -71,7 +111,7 @@ container_results: json
     }
 
     #[track_caller]
-    fn is_whole(&self, name: &str) {
+    pub(crate) fn is_whole(&self, name: &str) {
         let content = read(&self.root(name));
         assert!(content.json == self.whole.json, "other JSON");
         assert_eq!(content.committed, self.whole.committed);
@@ -79,12 +119,12 @@ container_results: json
     }
 }
 
-fn told(out: &Output) -> String {
+pub(crate) fn told(out: &Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
 /// The bars at which tiles were resumed, in order of the notes.
-fn resumed(out: &Output) -> Vec<u64> {
+pub(crate) fn resumed(out: &Output) -> Vec<u64> {
     let told = told(out);
     let notes = told.lines().filter(|line| line.contains(": resumed "));
     notes
@@ -96,7 +136,7 @@ fn resumed(out: &Output) -> Vec<u64> {
 }
 
 /// Every checkpoint below a folder, the newest of each tile first.
-fn checkpoints(root: &Path) -> Vec<(CheckpointHeader, PathBuf)> {
+pub(crate) fn checkpoints(root: &Path) -> Vec<(CheckpointHeader, PathBuf)> {
     let mut found: Vec<(CheckpointHeader, PathBuf)> = files(root)
         .into_iter()
         .filter(|path| path.extension().is_some_and(|end| end == "checkpoint"))
@@ -108,6 +148,13 @@ fn checkpoints(root: &Path) -> Vec<(CheckpointHeader, PathBuf)> {
         .collect();
     found.sort_by_key(|(header, _)| std::cmp::Reverse(header.generation));
     found
+}
+
+/// Size of all checkpoints below a folder.
+fn bytes_of(root: &Path) -> u64 {
+    let all = checkpoints(root).into_iter();
+    let size = |path: PathBuf| path.metadata().expect("it is there").len();
+    all.map(|(_, path)| size(path)).sum()
 }
 
 /// Changes the bytes of a file.
@@ -122,7 +169,7 @@ const SETS: &str = "fast: [3, 8], slow: [20, 35, 50]";
 #[test]
 fn tiles_go_on_from_checkpoints_to_the_same_bytes_under_every_policy() {
     let mut random = Random(7);
-    let mut killed = 0;
+    let (mut killed, mut fullest) = (0, 0.0_f64);
     for rules in [
         "event_tracing: all\nretention_policy: full\nstore_trades: true",
         "event_tracing: all\nretention_policy: trade_complete\nstore_trades: true",
@@ -147,7 +194,7 @@ fn tiles_go_on_from_checkpoints_to_the_same_bytes_under_every_policy() {
             let _ = std::fs::remove_dir_all(place.root("killed"));
             // Twelve blocks and two tiles: a checkpoint at every one of them.
             let mut left = 1 + random.below(20);
-            for _ in 0..3 {
+            for attempt in 0..3 {
                 let threads = 1 + random.below(2);
                 let budget = ["24MiB", "64MiB"][random.below(2) as usize];
                 let failpoint = format!("checkpoint.written:{left}=kill");
@@ -159,6 +206,13 @@ fn tiles_go_on_from_checkpoints_to_the_same_bytes_under_every_policy() {
                 }
                 killed += 1;
                 left = 1 + random.below(left);
+                // Before anything is resumed there are two files per worker.
+                if attempt == 0 {
+                    let bytes = bytes_of(&place.root("killed"));
+                    let planned = place.planned_bytes(threads, budget);
+                    assert!(bytes <= planned, "{rules}: {bytes} of {planned} bytes");
+                    fullest = fullest.max(bytes as f64 / planned as f64);
+                }
             }
             if !checkpoints(&place.root("killed")).is_empty() {
                 bars.extend(place.finish("killed", 1 + random.below(2), "64MiB"));
@@ -167,7 +221,10 @@ fn tiles_go_on_from_checkpoints_to_the_same_bytes_under_every_policy() {
         }
         assert!(bars.iter().any(|bar| *bar > 0), "{rules}: {bars:?}");
     }
-    println!("checkpoints: {killed} kills after one");
+    println!(
+        "checkpoints: {killed} kills after one; files of up to {:.0} percent of the plan",
+        100.0 * fullest
+    );
 }
 
 #[test]

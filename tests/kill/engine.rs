@@ -19,6 +19,7 @@ pub(crate) struct Committed {
     record: String,
     trace: Vec<String>,
     trades: Vec<String>,
+    kept: Vec<String>,
 }
 
 /// Frames by sequence, without what depends on the pool.
@@ -117,6 +118,7 @@ fn read_archive(archive: &ArchiveReader, content: &mut Content) {
             record: format!("{:?}", slot.record),
             trace: frames(ChunkKind::Trace),
             trades: frames(ChunkKind::Trades),
+            kept: frames(ChunkKind::Kept),
         };
         content.committed.insert(index, committed);
     }

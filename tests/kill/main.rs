@@ -6,6 +6,7 @@
 mod checkpoints;
 mod engine;
 mod ring;
+mod sequences;
 
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
