@@ -120,6 +120,35 @@ fn a_window_has_the_last_bars_or_days_of_the_full_trace() {
     }
 }
 
+#[test]
+fn minimal_has_the_open_position_of_the_full_trace_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut open = 0;
+    for fill in ["next_open", "same_close"] {
+        let full = run(folder.path(), fill, "retention_policy: full\n", &[]);
+        let minimal = run(folder.path(), fill, "retention_policy: minimal\n", &[]);
+        for (left, full) in minimal.iter().zip(&full) {
+            let trades = |kind| {
+                let of_kind = move |frame: &&Frame| frame.payload.kind() == kind;
+                full.trace
+                    .iter()
+                    .filter(of_kind)
+                    .map(|frame| frame.stamp.trade)
+            };
+            let closed: Vec<u32> = trades(EventKind::PositionClose).collect();
+            let last = trades(EventKind::PositionOpen).find(|trade| !closed.contains(trade));
+            let is_of_it = |frame: &&Frame| Some(frame.stamp.trade) == last;
+            let expected: Vec<&Frame> = full.trace.iter().filter(is_of_it).collect();
+            check(fill, &left.trace, &expected);
+            assert!(left.kept.is_empty() && left.ledger.balances());
+            assert_eq!(left.ledger.attempted, full.ledger.attempted);
+            assert_eq!(left.ledger.dropped_at_cap, 0);
+            open += expected.len();
+        }
+    }
+    assert!(open > 20, "{open} events of open positions");
+}
+
 /// The trades of a full trace in order of closing.
 fn closed(full: &[Frame]) -> Vec<(&Frame, PositionClose)> {
     let close = |frame| match frame {

@@ -153,6 +153,62 @@ proptest! {
     }
 }
 
+proptest! {
+    /// At every moment a reader of the pool finds what belongs to open trades, as far as the cap had
+    /// room for it; at the end nothing else is left.
+    #[test]
+    fn minimal_decodes_to_the_events_of_open_trades_only(steps in steps(), cap in 100_u64..4000, look in 1_usize..200) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let rules = TraceRules { bytes_per_container: cap, ..rules(RetentionPolicy::Minimal) };
+        let mut pool = pool(folder.path(), &rules);
+        let all = pool.free();
+        let mut ring = Ring::new(rules, 7);
+        // Sequence, trade and bytes of what is kept; what was lost, by reason.
+        let mut model: Vec<(u64, u32, u64)> = Vec::new();
+        let (mut closed, mut loose, mut dropped) = (0, 0, 0);
+        for ((sequence, step), (trade, closes)) in (1..).zip(&steps).zip(trades(&steps)) {
+            let stamp = stamp(sequence, trade);
+            let (done, bytes) = match step {
+                Step::Open(_) => (ring.append(&mut pool, &stamp, &OPEN), 64),
+                Step::Close(_) => (ring.append(&mut pool, &stamp, &CLOSE), 128),
+                Step::Partial(_) | Step::Loose => (ring.append(&mut pool, &stamp, &FILL), 80),
+            };
+            prop_assert_eq!(done, Append::Done);
+            let held: u64 = model.iter().map(|(.., bytes)| bytes).sum();
+            match trade {
+                0 => loose += 1,
+                _ if held + bytes > cap => dropped += 1,
+                _ => model.push((sequence, trade, bytes)),
+            }
+            if closes {
+                ring.end_trade(&mut pool, trade);
+                let before = model.len();
+                model.retain(|(_, other, _)| *other != trade);
+                closed += (before - model.len()) as u64;
+            }
+            if (sequence as usize).is_multiple_of(look) {
+                let mut found = Vec::new();
+                let reader = PoolReader::open(pool.path()).expect("a pool");
+                let each = |_, frame: &admf_formats::segment::Frame| {
+                    found.push(frame.stamp.sequence);
+                    Ok(())
+                };
+                prop_assert_eq!(reader.frames(each).expect("readable"), 0);
+                let lost = model.iter().find(|(sequence, ..)| !found.contains(sequence));
+                prop_assert_eq!(lost, None);
+            }
+        }
+        let mut frames = Vec::new();
+        let ledger = ring.finish(&mut pool, &mut frames);
+        let expected: Vec<u64> = model.iter().map(|(sequence, ..)| *sequence).collect();
+        prop_assert_eq!(sequences(&frames), expected);
+        let counted = (ledger.recycled_trade_closed, ledger.dropped_without_trade, ledger.dropped_at_cap);
+        prop_assert_eq!(counted, (closed, loose, dropped));
+        prop_assert!(ledger.balances(), "{:?}", ledger);
+        prop_assert_eq!(pool.free(), all);
+    }
+}
+
 #[test]
 fn a_million_round_trips_with_partial_closes_and_flips_use_constant_segments() {
     let folder = tempfile::tempdir().expect("a temporary folder");
