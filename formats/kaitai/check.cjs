@@ -1,7 +1,9 @@
 // segment.ksy, compiled by the real Kaitai Struct compiler, reads every golden file, and what it
-// reads is what their .jsonl says: containers, sequences, kinds, times, trades and payloads.
+// reads is what their .jsonl says: containers, sequences, kinds, times, trades and payloads. Kaitai
+// knows no Zstandard: compressed chunks are unpacked by another program (fzstd), then read by
+// segment.ksy like any others.
 //
-//   npm install --no-save kaitai-struct-compiler kaitai-struct yaml
+//   npm install --no-save kaitai-struct-compiler kaitai-struct yaml fzstd
 //   node formats/kaitai/check.cjs
 "use strict";
 const fs = require("fs");
@@ -9,6 +11,7 @@ const path = require("path");
 const compiler = require("kaitai-struct-compiler");
 const { KaitaiStream } = require("kaitai-struct");
 const yaml = require("yaml");
+const fzstd = require("fzstd");
 
 const formats = path.join(__dirname, "..");
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => "_" + letter.toLowerCase());
@@ -58,9 +61,11 @@ async function main() {
   };
 
   let events = 0;
-  const versions = fs.readdirSync(path.join(formats, "golden")).filter((name) => /^v\d+$/.test(name));
-  for (const version of versions) {
-    const folder = path.join(formats, "golden", version);
+  const golden = path.join(formats, "golden");
+  const versions = fs.readdirSync(golden).filter((name) => /^v\d+$/.test(name));
+  for (const version of versions.flatMap((name) => [name, path.join(name, "zstd")])) {
+    const folder = path.join(golden, version);
+    if (!fs.existsSync(folder)) continue;
     for (const name of fs.readdirSync(folder).sort()) {
       if (!/\.(admf|pool)$/.test(name)) continue;
       const file = path.join(folder, name);
@@ -77,9 +82,12 @@ async function main() {
       console.log(`${path.relative(formats, file)}: ${found.length} events as its lines say`);
     }
   }
-  if (events === 0) throw new Error("no golden file was read");
-  console.log(`${events} events, ${compared} numbers of payloads compared`);
+  if (events === 0 || unpacked === 0) throw new Error("no golden file was read, or none compressed");
+  console.log(`${events} events, ${compared} numbers of payloads compared, ${unpacked} chunks unpacked`);
 }
+
+// Compressed chunks that were read.
+let unpacked = 0;
 
 // Containers by index, each one's frames by sequence; one that stands twice counts once.
 function pool(body, told) {
@@ -105,8 +113,14 @@ function archive(body, told, Segment) {
   const isLast = (chunk) => (chunk.kind === KEPT ? 0 : 1);
   const place = (chunk) =>
     isCommitted(chunk.container) ? 2 * chunk.container + isLast(chunk) : Infinity;
-  const frames = (chunk) =>
-    chunk.payload.frames.map((frame) => told(chunk.container, frame));
+  const plain = (chunk) => {
+    if (chunk.compression === Segment.Compression.NONE) return chunk.payload;
+    const frames = fzstd.decompress(chunk.packed);
+    if (frames.length !== 16 * chunk.units) throw new Error(`chunk at ${chunk.offset}: units`);
+    unpacked += 1;
+    return new Segment.Frames(new KaitaiStream(frames));
+  };
+  const frames = (chunk) => plain(chunk).frames.map((frame) => told(chunk.container, frame));
   return told_of
     .map((chunk, at) => ({ chunk, at }))
     .sort((one, other) =>
