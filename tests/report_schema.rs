@@ -2,7 +2,7 @@
 //!
 //! Golden files change only on purpose: `ADMF_UPDATE_GOLDEN=1 cargo test --test report_schema`.
 
-use admf::results::{Aggregator, config_digest};
+use admf::results::{Aggregator, FoldRoom, config_digest};
 use admf_formats::event::EventKind;
 use admf_formats::report::{
     ContainerReport, PhaseConfig, PhaseSummary, ReportContext, ReportSymbol, RunData, RunReport,
@@ -159,14 +159,13 @@ fn failed() -> ResultRecord {
 
 fn aggregator(objective: &str) -> Aggregator {
     let mut aggregator = Aggregator::new(context(objective), 2).with_percentiles(&[2.5, 50.0]);
-    [idle(), traded(), failed()]
-        .iter()
-        .for_each(|record| aggregator.push(record));
-    let settled = aggregator.settle(|each| -> Result<(), std::convert::Infallible> {
-        [idle(), traded(), failed()].iter().for_each(each);
-        Ok(())
-    });
-    settled.expect("nothing can fail");
+    let records = [idle(), traded(), failed()].map(Some);
+    let room = FoldRoom {
+        threads: 1,
+        rows: 3,
+    };
+    let folded = aggregator.fold(&records[..], 0..3, room);
+    folded.expect("nothing can fail");
     aggregator
 }
 

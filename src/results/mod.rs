@@ -5,13 +5,16 @@
 //! a kill. Leaves out what the files say (`admf_formats::report`) and the archives.
 
 mod aggregate;
+mod percentiles;
 mod phase;
+mod scan;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
-pub use aggregate::Aggregator;
+pub use aggregate::{Aggregator, FoldRoom};
 pub use phase::PhaseDir;
+pub use scan::{RecordReader, Records};
 
 use crate::error::{Error, Result};
 use crate::failpoint;

@@ -208,6 +208,17 @@ fn record(index: u64, completed: bool, trades: u64, pnl: f64) -> ResultRecord {
     }
 }
 
+/// Folds records that are each at the place of their index.
+fn fold(aggregator: &mut Aggregator, records: &[ResultRecord], threads: usize, rows: u64) {
+    let table: Vec<Option<ResultRecord>> = records.iter().copied().map(Some).collect();
+    let folded = aggregator.fold(
+        &table[..],
+        0..table.len() as u64,
+        FoldRoom { threads, rows },
+    );
+    folded.expect("a table is read without fail");
+}
+
 proptest! {
     #[test]
     fn the_aggregate_is_that_of_a_full_sort(
@@ -237,7 +248,7 @@ proptest! {
             containers: records.len() as u64,
         };
         let mut aggregator = Aggregator::new(context.clone(), top_n);
-        records.iter().for_each(|record| aggregator.push(record));
+        fold(&mut aggregator, &records, 2, 1000);
 
         let completed: Vec<&ResultRecord> = records.iter().filter(|one| one.status == 1).collect();
         let value = |one: &ResultRecord| -> Option<f64> {
@@ -304,8 +315,8 @@ fn the_best_objective_is_told_even_if_no_container_is_listed() {
         containers: 2,
     };
     let mut aggregator = Aggregator::new(context, 0);
-    aggregator.push(&record(0, true, 1, 1.0));
-    aggregator.push(&record(1, true, 1, 3.0));
+    let records = [record(0, true, 1, 1.0), record(1, true, 1, 3.0)];
+    fold(&mut aggregator, &records, 1, 0);
     assert_eq!(aggregator.metrics().best_objective, Some(3.0));
     assert_eq!(aggregator.best().len(), 0);
 }
@@ -340,12 +351,7 @@ fn the_percentiles_of_a_hundred_values_are_those_values() {
     let records: Vec<ResultRecord> = (0..100)
         .map(|at| record(at, true, 1, (at * 37 % 100 + 1) as f64))
         .collect();
-    records.iter().for_each(|record| aggregator.push(record));
-    let settled = aggregator.settle(|each| -> std::result::Result<(), ()> {
-        records.iter().for_each(each);
-        Ok(())
-    });
-    settled.unwrap();
+    fold(&mut aggregator, &records, 1, 100);
     let report = aggregator.report().statistics;
     let found = report.0.iter().find(|one| one.metric == "total_pnl");
     for percentile in &found.unwrap().percentiles {
@@ -361,7 +367,8 @@ proptest! {
             0..400,
         ),
         percent in prop_oneof![(1..=100_u8).prop_map(f64::from), 0.01..100.0_f64],
-        seed in any::<u64>(),
+        rows in prop_oneof![Just(0_u64), 1..9_u64, Just(1_000)],
+        threads in 1..4_usize,
     ) {
         let records: Vec<ResultRecord> = pnls
             .iter()
@@ -378,17 +385,7 @@ proptest! {
             containers: records.len() as u64,
         };
         let mut aggregator = Aggregator::new(context, 1).with_percentiles(&[percent]);
-        records.iter().for_each(|record| aggregator.push(record));
-        let mut passes = 0;
-        let mut shuffled = records.clone();
-        shuffled.rotate_left((seed % (records.len() as u64 + 1)) as usize);
-        let settled = aggregator.settle(|each| -> std::result::Result<(), ()> {
-            passes += 1;
-            shuffled.reverse();
-            shuffled.iter().for_each(each);
-            Ok(())
-        });
-        prop_assert!(settled.is_ok() && passes <= 8, "{} passes", passes);
+        fold(&mut aggregator, &records, threads, rows);
         let mut values: Vec<f64> = records
             .iter()
             .filter(|one| one.status == 1)

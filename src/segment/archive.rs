@@ -8,10 +8,11 @@
 
 use super::receipt::{Receipt, Receipts, Way};
 use super::seal::Sealing;
+use super::slots::{each_slot, existing_header};
 use crate::{Error, Result, failpoint};
 use admf_formats::archive::{
     ArchiveHeader, CHUNK_HEADER_BYTES, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
-    HEADER_BYTES, SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
+    SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
 };
 use admf_formats::compression::{Compression, Compressor};
 use admf_formats::manifest::Manifest;
@@ -671,36 +672,6 @@ impl Files {
     }
 }
 
-/// The header of an archive that an earlier run began, where it has its manifest too.
-///
-/// Every checksum of the file begins from its own header, whose manifest may name other paths than
-/// this run's: a results directory that was moved goes on as it is.
-///
-/// Errors: the system refuses to read; what cannot be read is not taken for what is not there.
-fn existing_header(file: &File, path: &Path, range: u64) -> Result<Option<ArchiveHeader>> {
-    let read = |bytes: &mut [u8], offset| match file.read_exact_at(bytes, offset) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(Error::io("read", path)(error)),
-    };
-    let mut bytes = [0; HEADER_BYTES];
-    if !read(&mut bytes, 0)? {
-        return Ok(None);
-    }
-    let Ok(header) = ArchiveHeader::decode(&bytes) else {
-        return Ok(None);
-    };
-    // A header that names a giant manifest is not ours; the file has at least its size.
-    let length = file.metadata().map_err(Error::io("inspect", path))?.len();
-    if length < header.slots_offset() || header.range != range {
-        return Ok(None);
-    }
-    let mut manifest = vec![0; header.manifest_bytes as usize];
-    let is_whole = read(&mut manifest, HEADER_BYTES as u64)?
-        && crc32c::crc32c(&manifest) == header.manifest_crc;
-    Ok(is_whole.then_some(header))
-}
-
 /// Where the last chunk ends that a committed container leads to, and how many are committed.
 fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<(u64, u64)> {
     let (mut last, mut committed) = (0, 0);
@@ -826,66 +797,4 @@ impl ArchiveFile {
         out.extend_from_slice(payload);
         out.resize(out.len().next_multiple_of(16), 0);
     }
-}
-
-/// Calls `each` with every committed slot of a phase, in order of index.
-pub fn scan_records(
-    folder: &Path,
-    containers: u64,
-    mut each: impl FnMut(&Slot) -> Result<()>,
-) -> Result<()> {
-    for range in 0..containers.div_ceil(CONTAINERS_PER_ARCHIVE) {
-        let path = folder.join(file_name(range));
-        if !path.is_file() {
-            continue;
-        }
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
-        // Without header and manifest nothing is committed; the writer begins such a file anew.
-        let Some(header) = existing_header(&file, &path, range)? else {
-            continue;
-        };
-        each_slot(&file, &path, &header, &mut each)?;
-    }
-    Ok(())
-}
-
-/// Calls `each` with every committed slot of one archive, in order of index.
-fn each_slot(
-    file: &File,
-    path: &Path,
-    header: &ArchiveHeader,
-    mut each: impl FnMut(&Slot) -> Result<()>,
-) -> Result<()> {
-    const SLOTS: u64 = 64;
-    let seed = header.seed();
-    let mut buffer = vec![0; SLOTS as usize * SLOT_BYTES];
-    for first in (0..CONTAINERS_PER_ARCHIVE).step_by(SLOTS as usize) {
-        match file.read_exact_at(&mut buffer, header.slot_offset(first)) {
-            Ok(()) => {}
-            // A file that ends here was killed before it had its size.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(Error::io("read", path)(error)),
-        }
-        let index = header.range * CONTAINERS_PER_ARCHIVE + first;
-        for (index, bytes) in (index..).zip(buffer.chunks_exact(SLOT_BYTES)) {
-            if let Some(slot) = Slot::decode(bytes, seed).filter(|slot| slot.record.index == index)
-            {
-                each(&slot)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One bit per container: whether it is committed.
-pub fn committed(folder: &Path, containers: u64) -> Result<Vec<u64>> {
-    let mut bits = vec![0; containers.div_ceil(64) as usize];
-    scan_records(folder, containers, |slot| {
-        let index = slot.record.index;
-        if index < containers {
-            bits[(index / 64) as usize] |= 1 << (index % 64);
-        }
-        Ok(())
-    })?;
-    Ok(bits)
 }

@@ -13,6 +13,7 @@ mod receipt;
 pub mod retention;
 mod ring;
 mod seal;
+mod slots;
 mod stage;
 
 #[cfg(all(test, not(feature = "model")))]
@@ -23,10 +24,7 @@ mod model;
 mod tests;
 
 pub(crate) use archive::BUFFERS_PER_WORKER;
-pub use archive::{
-    ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, KeptChain, OnCommit, committed,
-    scan_records,
-};
+pub use archive::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, KeptChain, OnCommit};
 pub use condition::{COMPARISONS_MAX, Condition};
 pub use kept::KeptTrades;
 pub use merge::{ShardArchives, merge_archives};
@@ -34,4 +32,5 @@ pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use receipt::{Receipt, Receipts};
 pub use ring::{Append, Ring, ring_bytes, segments_max};
+pub use slots::{ArchiveRecords, committed, scan_records};
 pub use stage::{STAGE_BYTES, Stage, Staged};

@@ -4,8 +4,8 @@
 //! and from what their own summaries say of the window and the settings.
 
 use super::ContainerResults;
-use crate::results::{Aggregator, PhaseDir};
-use crate::segment::{ArchiveReader, ShardArchives, merge_archives, scan_records};
+use crate::results::{Aggregator, FoldRoom, PhaseDir};
+use crate::segment::{ArchiveReader, ArchiveRecords, ShardArchives, merge_archives};
 use crate::sweep::Shard;
 use crate::{Error, Result};
 use admf_formats::manifest::Manifest;
@@ -14,6 +14,9 @@ use admf_formats::report::{
 };
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+
+/// Rows of the table that percentiles are found with; beyond it records are read twice.
+const TABLE_ROWS: u64 = 8192;
 
 /// What every shard's summary says alike.
 #[derive(Deserialize)]
@@ -43,18 +46,16 @@ pub fn merge_phase(shards: &[(Shard, PhaseDir)], out: &PhaseDir) -> Result<Aggre
     let has_json = ContainerResults::by_name(&shared.config.container_results)
         .is_some_and(|results| results.writes_json(manifest.containers));
     merge_archives(&archives, &manifest, &out.traces(), |slot, failure| {
-        aggregator.push(&slot.record);
         if has_json {
             out.write_container(&ContainerReport::of(&slot.record, &context, failure))?;
         }
         Ok(())
     })?;
-    aggregator.settle(|each| {
-        scan_records(&out.traces(), manifest.containers, |slot| {
-            each(&slot.record);
-            Ok(())
-        })
-    })?;
+    let room = FoldRoom {
+        threads: 1,
+        rows: TABLE_ROWS,
+    };
+    aggregator.fold(&ArchiveRecords(&out.traces()), 0..manifest.containers, room)?;
     let aggregate = aggregator.report();
     out.write_aggregate(&aggregate)?;
     out.write_summary(&PhaseSummary {

@@ -6,15 +6,16 @@
 //! across the gap.
 
 use super::phase::{Outcome, PhaseRun};
-use crate::results::PhaseDir;
-use crate::segment::{ArchiveReader, scan_records};
+use crate::results::{PhaseDir, RecordReader, Records};
+use crate::segment::{ArchiveReader, ArchiveRecords};
 use crate::{Error, Result};
 use admf_formats::archive::{CONTAINERS_PER_ARCHIVE, file_name};
 use admf_formats::report::SymbolWindow;
 use admf_formats::result::{
     EquityTotals, ExecutionTotals, Ledger, ResultRecord, Status, TradeTotals,
 };
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 
 /// Folder of a part, from 0.
 pub(super) fn folder(part: usize) -> String {
@@ -45,6 +46,51 @@ impl Part {
     }
 }
 
+/// The records of all parts, container by container.
+struct Joined<'a> {
+    first: ArchiveRecords<'a>,
+    others: Vec<PathBuf>,
+}
+
+impl Records for Joined<'_> {
+    fn reader(&self) -> Box<dyn RecordReader + '_> {
+        let part = |traces: &PathBuf| Part {
+            traces: traces.clone(),
+            open: None,
+        };
+        Box::new(JoiningReader {
+            first: self.first.reader(),
+            others: self.others.iter().map(part).collect(),
+        })
+    }
+}
+
+struct JoiningReader<'a> {
+    first: Box<dyn RecordReader + 'a>,
+    others: Vec<Part>,
+}
+
+impl RecordReader for JoiningReader<'_> {
+    fn read(&mut self, indices: Range<u64>, each: &mut dyn FnMut(&ResultRecord)) -> Result<()> {
+        let mut outcome = Ok(());
+        let others = &mut self.others;
+        self.first.read(indices, &mut |first| {
+            if outcome.is_err() {
+                return;
+            }
+            let mut parts = others.iter_mut();
+            let joined = parts.try_fold(*first, |joined, part| {
+                Ok(join(&joined, &part.record(first.index)?))
+            });
+            match joined {
+                Ok(joined) => each(&joined),
+                Err(error) => outcome = Err(error),
+            }
+        })?;
+        outcome
+    }
+}
+
 /// Puts the parts below `folder` together and writes the aggregate and the summary of the whole.
 pub(super) fn merge(
     run: &PhaseRun<'_>,
@@ -53,25 +99,13 @@ pub(super) fn merge(
     windows: Vec<SymbolWindow>,
 ) -> Result<Outcome> {
     let traces = |part: usize| whole.path().join(folder(part)).join("traces");
-    let mut others: Vec<Part> = (1..parts)
-        .map(|part| Part {
-            traces: traces(part),
-            open: None,
-        })
-        .collect();
-    let mut aggregator = run.aggregator();
-    let mut joined = |each: &mut dyn FnMut(&ResultRecord)| {
-        scan(&traces(0), run.plan.containers, |first| {
-            let mut joined = *first;
-            for part in &mut others {
-                joined = join(&joined, &part.record(first.index)?);
-            }
-            each(&joined);
-            Ok(())
-        })
+    let first = traces(0);
+    let joined = Joined {
+        first: ArchiveRecords(&first),
+        others: (1..parts).map(traces).collect(),
     };
-    joined(&mut |record| aggregator.push(record))?;
-    aggregator.settle(joined)?;
+    let mut aggregator = run.aggregator();
+    aggregator.fold(&joined, 0..run.plan.containers, run.room())?;
     let aggregate = aggregator.report();
     whole.write_aggregate(&aggregate)?;
     let mut summary = run.summary(&aggregator, aggregate.failed)?;
@@ -83,14 +117,6 @@ pub(super) fn merge(
         unmet: aggregator.unmet(),
         aggregate,
     })
-}
-
-fn scan(
-    traces: &Path,
-    containers: u64,
-    mut each: impl FnMut(&ResultRecord) -> Result<()>,
-) -> Result<()> {
-    scan_records(traces, containers, |slot| each(&slot.record))
 }
 
 /// A container's records of two pieces as one.

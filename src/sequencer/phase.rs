@@ -10,9 +10,11 @@ use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::Span;
 use crate::market::{BARS_CACHE, BarsFile};
 use crate::plan::{self, Part, Plan};
-use crate::results::{Aggregator, PhaseDir};
+use crate::results::{Aggregator, FoldRoom, PhaseDir};
 use crate::segment::retention::{Backing, Compression, RetentionPolicy};
-use crate::segment::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Pool, committed, scan_records};
+use crate::segment::{
+    ArchiveHandle, ArchiveOptions, ArchiveRecords, ArchiveWriter, Pool, committed, scan_records,
+};
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
 use crate::topology::{self, Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, Worker};
@@ -91,6 +93,17 @@ pub struct PhaseRun<'a> {
     pub plan: Plan,
     /// Sets that a tile may have.
     tile_cap: u64,
+    /// What folding the results may take when the workers are gone.
+    room: FoldRoom,
+}
+
+/// What a plan comes to.
+struct Fitted {
+    /// Sets that a tile may have.
+    cap: u64,
+    workers: u64,
+    parts: Vec<Part>,
+    room: FoldRoom,
 }
 
 /// What a phase came to.
@@ -167,6 +180,10 @@ pub fn plan_phase_on<'a>(
             disk_free_bytes: 0,
         },
         tile_cap: 0,
+        room: FoldRoom {
+            threads: 1,
+            rows: FoldRoom::ROWS_MIN,
+        },
     };
     let mut fitted = run.fit();
     if let (ResultsStorage::Memory, Err(error)) = (run.storage, &fitted) {
@@ -174,7 +191,12 @@ pub fn plan_phase_on<'a>(
         run.storage = ResultsStorage::Disk;
         fitted = run.fit();
     }
-    let (cap, workers, parts) = fitted?;
+    let Fitted {
+        cap,
+        workers,
+        parts,
+        room,
+    } = fitted?;
     let layout = Layout::new(&run.sets, cap);
     let own = run.own();
     let containers = own.end - own.start;
@@ -188,7 +210,7 @@ pub fn plan_phase_on<'a>(
     run.plan.containers = containers;
     run.plan.tiles = tiles;
     run.plan.tile_sets = tile_sets;
-    run.tile_cap = cap;
+    (run.tile_cap, run.room) = (cap, room);
     run.plan.workers = workers;
     run.plan.traces = phase.traces().plan(containers);
     run.plan.peak_bytes = parts.iter().map(|part| part.bytes).sum();
@@ -229,7 +251,7 @@ impl PhaseRun<'_> {
             .map_or(0..containers, |shard| shard.range(containers))
     }
 
-    fn fit(&self) -> Result<(u64, u64, Vec<Part>)> {
+    fn fit(&self) -> Result<Fitted> {
         let (settings, phase) = (self.settings, self.phase);
         let traces = phase.traces();
         let segment_bytes = traces.segment_bytes();
@@ -249,10 +271,6 @@ impl PhaseRun<'_> {
             Part {
                 name: "best containers",
                 bytes: 2 * best + handed_over as u64,
-            },
-            Part {
-                name: "statistics",
-                bytes: Aggregator::statistics_bytes(phase.percentiles.len()) as u64,
             },
         ];
         if self.sequence_bytes > 0 {
@@ -324,14 +342,44 @@ impl PhaseRun<'_> {
             }
             Ok(parts)
         };
+        // Results are folded when the workers are gone, in half of the memory that they had, for the
+        // allocator may keep the other half: only what is beyond that counts.
+        let percentiles = phase.percentiles.len() as u64;
+        let own = self.own();
+        let folded = own.end - own.start;
+        let least = |threads| {
+            let rows = FoldRoom::ROWS_MIN;
+            FoldRoom { threads, rows }.bytes(folded, percentiles)
+        };
+        let bytes_of = |parts: &[Part]| parts.iter().map(|part| part.bytes).sum::<u64>();
+        let statistics = |workers: u64, bytes: u64| Part {
+            name: "statistics",
+            bytes: least(workers as usize).saturating_sub(bytes / 2),
+        };
+        shared.push(statistics(1, bytes_of(&worker(1)?)));
         let mut workers_max = settings.threads;
         loop {
-            let fitted = plan::fit(&phase.name, settings.budget, workers_max, &shared, &worker)?;
+            let (cap, workers, mut parts) =
+                plan::fit(&phase.name, settings.budget, workers_max, &shared, &worker)?;
             // A worker without a tile would only cost its pool. With fewer workers tiles are as
             // large or larger, so this ends.
-            let tiles = Layout::new(&self.sets, fitted.0).tiles().max(1);
-            if fitted.1 <= tiles {
-                return Ok(fitted);
+            let tiles = Layout::new(&self.sets, cap).tiles().max(1);
+            if workers <= tiles {
+                // The program comes first, then what is shared, the statistics last.
+                let (shared, of_workers) = parts.split_at_mut(1 + shared.len());
+                let bytes = bytes_of(of_workers);
+                let beyond = statistics(workers, bytes);
+                let threads = workers as usize;
+                let room = FoldRoom::within(bytes / 2 + beyond.bytes, threads, folded, percentiles);
+                if let Some(part) = shared.last_mut() {
+                    *part = beyond;
+                }
+                return Ok(Fitted {
+                    cap,
+                    workers,
+                    parts,
+                    room,
+                });
             }
             workers_max = tiles;
         }
@@ -376,6 +424,11 @@ impl PhaseRun<'_> {
         let mut context = self.manifest().report_context();
         (context.phase, context.containers) = (phase.to_owned(), containers);
         context
+    }
+
+    /// What folding the results may take when the workers are gone.
+    pub(super) const fn room(&self) -> FoldRoom {
+        self.room
     }
 
     /// An aggregator of this phase that has seen nothing.
@@ -534,16 +587,9 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     let containers = run.sets.len();
     let manifest = run.manifest();
     let context = manifest.report_context();
-    let mut aggregator =
-        Aggregator::new(context.clone(), run.phase.top_n).with_percentiles(&run.phase.percentiles);
-    let keeps_all = matches!(run.sets, Sets::Chosen(_));
+    let mut aggregator = run.aggregator();
     let mut handed_over = Vec::new();
-    let mut push = |aggregator: &mut Aggregator, record: &ResultRecord| {
-        aggregator.push(record);
-        if keeps_all {
-            handed_over.push(*record);
-        }
-    };
+    let is_chosen = matches!(run.sets, Sets::Chosen(_));
     match run.storage {
         ResultsStorage::Memory => {
             let table = Mutex::new(vec![None; containers as usize]);
@@ -551,14 +597,10 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             let table = table
                 .into_inner()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
-            table
-                .iter()
-                .flatten()
-                .for_each(|record| push(&mut aggregator, record));
-            aggregator.settle(|each| -> Result<()> {
-                table.iter().flatten().for_each(each);
-                Ok(())
-            })?;
+            aggregator.fold(&table[..], run.own(), run.room)?;
+            if is_chosen {
+                handed_over.extend(table.iter().flatten());
+            }
         }
         ResultsStorage::Disk => {
             let traces = folder.traces();
@@ -615,16 +657,13 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                 (Err(error), _) => return Err(error),
             };
             restore_json(run, folder, &context)?;
-            scan_records(&traces, containers, |slot| {
-                push(&mut aggregator, &slot.record);
-                Ok(())
-            })?;
-            aggregator.settle(|each| {
+            aggregator.fold(&ArchiveRecords(&traces), run.own(), run.room)?;
+            if is_chosen {
                 scan_records(&traces, containers, |slot| {
-                    each(&slot.record);
+                    handed_over.push(slot.record);
                     Ok(())
-                })
-            })?;
+                })?;
+            }
             // Seals were written while the archives were read.
             sealing.finish()?;
             if let Some(rules) = &checkpoints {

@@ -62,12 +62,15 @@ pub struct Objective {
 impl ResultConstraint {
     /// Whether these metrics meet it.
     pub fn is_met(&self, metrics: &Metrics) -> bool {
-        metrics
-            .get(&self.metric)
-            .is_some_and(|value| match self.bound {
-                Bound::AtLeast => value >= self.limit,
-                Bound::AtMost => value <= self.limit,
-            })
+        self.is_met_by(metrics.get(&self.metric))
+    }
+
+    /// Whether a container whose metric has this value meets it.
+    pub fn is_met_by(&self, value: Option<f64>) -> bool {
+        value.is_some_and(|value| match self.bound {
+            Bound::AtLeast => value >= self.limit,
+            Bound::AtMost => value <= self.limit,
+        })
     }
 }
 
