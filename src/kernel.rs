@@ -147,6 +147,16 @@ dispatched! {
     ), window_means, window_means
 }
 dispatched! {
+    /// Standard deviations of windows about their means: of bar k over the closes from k on, as many
+    /// as there are closes more than bars, and one. `means` and `into` have one entry per bar.
+    pub fn window_deviations(
+        closes: &[f64],
+        means: &[f64],
+        divisor: f64,
+        into: &mut [f64],
+    ), window_deviations, window_deviations
+}
+dispatched! {
     /// Sums of the returns `e[k + 1] / e[k] - 1` of the equity curve `cash + units * close[k]`, of
     /// their squares and of the squares of the negative ones: return k goes into lane
     /// k % [`LANES`], and the lanes are added in order.
@@ -187,7 +197,7 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// The loops as any processor runs them.
 mod portable {
-    use super::{Bounded, Bounds, Extremes, LANES, LEVELS, Mask, QUANTUM_BARS, WORDS, two_sum};
+    use super::{Bounded, Bounds, Extremes, LANES, LEVELS, Mask, QUANTUM_BARS, WORDS};
 
     #[inline(always)]
     pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
@@ -209,9 +219,7 @@ mod portable {
         };
         for (word, values) in values.as_chunks::<64>().0.iter().enumerate() {
             let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
-            // A sum is NaN where one of its values is, or where infinities meet: such a word is
-            // compared bar by bar, which is right for any word.
-            let mut sum = [0.0; LANES];
+            let mut is_nan = [false; LANES];
             for values in values.as_chunks::<LANES>().0 {
                 for lane in 0..LANES {
                     let value = values[lane];
@@ -221,10 +229,10 @@ mod portable {
                     } else {
                         high[lane]
                     };
-                    sum[lane] += value;
+                    is_nan[lane] |= value.is_nan();
                 }
             }
-            if sum.iter().any(|sum| sum.is_nan()) {
+            if is_nan.contains(&true) {
                 (bounds.low[word], bounds.high[word]) = (f64::NAN, f64::NAN);
             } else {
                 bounds.low[word] = low.into_iter().fold(f64::INFINITY, f64::min);
@@ -342,8 +350,42 @@ mod portable {
             before.map(|part| &part[..bars]),
         );
         for bar in 0..bars {
-            let (difference, error) = two_sum(high[bar], -high_before[bar]);
+            // As `two_sum(high, -before)`, with its signs turned where they cost an operation.
+            let (high, before) = (high[bar], high_before[bar]);
+            let difference = high - before;
+            let part = difference - high;
+            let error = (high - (difference - part)) - (before + part);
             into[bar] = (difference + (error + (low[bar] - low_before[bar]))) / divisor;
+        }
+    }
+
+    /// Several bars at a time, each over its own window in order.
+    #[inline(always)]
+    pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
+        let bars = into.len();
+        let means = &means[..bars];
+        let window = closes.len() + 1 - bars;
+        let (whole, rest) = into.as_chunks_mut::<LANES>();
+        let (whole_means, rest_means) = means.as_chunks::<LANES>();
+        for (at, (into, means)) in whole.iter_mut().zip(whole_means).enumerate() {
+            let mut squares = [0.0; LANES];
+            let closes = &closes[at * LANES..][..window + LANES - 1];
+            for closes in closes.array_windows::<LANES>() {
+                for lane in 0..LANES {
+                    let away = closes[lane] - means[lane];
+                    squares[lane] += away * away;
+                }
+            }
+            *into = squares.map(|squares| (squares / divisor).sqrt());
+        }
+        let done = bars - rest.len();
+        for (at, (into, mean)) in rest.iter_mut().zip(rest_means).enumerate() {
+            let closes = &closes[done + at..][..window];
+            let squares = closes.iter().fold(0.0, |sum, close| {
+                let away = close - mean;
+                sum + away * away
+            });
+            *into = (squares / divisor).sqrt();
         }
     }
 
@@ -419,11 +461,14 @@ mod portable {
 mod avx2 {
     use super::{Bounded, Bounds, Extremes, LEVELS, Mask, QUANTUM_BARS, WORDS, portable};
     use std::arch::x86_64::{
-        __m256d, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _mm_movemask_epi8,
-        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_castpd_ps,
-        _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_extracti128_si256,
-        _mm256_loadu_pd, _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_packs_epi16,
-        _mm256_packs_epi32, _mm256_set1_pd, _mm256_shuffle_ps,
+        __m256d, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_movemask_epi8,
+        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blend_pd, _mm256_blendv_pd,
+        _mm256_castpd_ps, _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd,
+        _mm256_extracti128_si256, _mm256_loadu_pd, _mm256_max_pd, _mm256_min_pd,
+        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32,
+        _mm256_permute_pd, _mm256_permute2f128_pd, _mm256_permute4x64_pd, _mm256_set1_pd,
+        _mm256_setzero_pd, _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_unpackhi_pd,
+        _mm256_unpacklo_pd,
     };
 
     /// Four values as a vector.
@@ -433,6 +478,14 @@ mod avx2 {
         // SAFETY: the reference is to four values that may be read, and the load asks for no
         // alignment. The tests below compare what is made of it with one comparison at a time.
         unsafe { _mm256_loadu_pd(values.as_ptr()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn store(into: &mut [f64; 4], values: __m256d) {
+        // SAFETY: the reference is to four values that may be written, and the store asks for no
+        // alignment. The tests below compare what is stored with the portable loops.
+        unsafe { _mm256_storeu_pd(into.as_mut_ptr(), values) }
     }
 
     #[inline]
@@ -522,19 +575,176 @@ mod avx2 {
         mask
     }
 
+    /// The lanes of four vectors, each folded by `fold`, as the lanes of one.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn across(four: [__m256d; 4], fold: impl Fn(__m256d, __m256d) -> __m256d) -> __m256d {
+        let pairs = |a, b| fold(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let (first, second) = (pairs(four[0], four[1]), pairs(four[2], four[3]));
+        fold(
+            _mm256_permute2f128_pd::<0x20>(first, second),
+            _mm256_permute2f128_pd::<0x31>(first, second),
+        )
+    }
+
     #[target_feature(enable = "avx2")]
     pub(super) fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds {
-        portable::bounds(values)
+        let mut bounds = Bounds {
+            low: [0.0; WORDS],
+            high: [0.0; WORDS],
+        };
+        let four_words = values
+            .as_chunks::<8>()
+            .0
+            .as_chunks::<8>()
+            .0
+            .as_chunks::<4>()
+            .0;
+        let into = bounds.low.as_chunks_mut::<4>().0.iter_mut();
+        let into = into.zip(bounds.high.as_chunks_mut::<4>().0);
+        for (words, (lows, highs)) in four_words.iter().zip(into) {
+            let none = _mm256_setzero_pd();
+            let (mut low, mut high, mut nan) = (
+                [_mm256_set1_pd(f64::INFINITY); 4],
+                [_mm256_set1_pd(f64::NEG_INFINITY); 4],
+                [none; 4],
+            );
+            for word in 0..4 {
+                for eight in &words[word] {
+                    let [a, b] = [load(&eight.as_chunks().0[0]), load(&eight.as_chunks().0[1])];
+                    // Of two values one of which is NaN the second is taken.
+                    low[word] = _mm256_min_pd(b, _mm256_min_pd(a, low[word]));
+                    high[word] = _mm256_max_pd(b, _mm256_max_pd(a, high[word]));
+                    let unordered = _mm256_cmp_pd::<_CMP_UNORD_Q>(a, b);
+                    nan[word] = _mm256_or_pd(nan[word], unordered);
+                }
+            }
+            let nan = across(nan, |a, b| _mm256_or_pd(a, b));
+            let of = |bound| _mm256_blendv_pd(bound, _mm256_set1_pd(f64::NAN), nan);
+            store(lows, of(across(low, |a, b| _mm256_min_pd(a, b))));
+            store(highs, of(across(high, |a, b| _mm256_max_pd(a, b))));
+        }
+        bounds
+    }
+
+    /// The greater of a total and each value, or the lesser.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn joined<const IS_HIGHEST: bool>(total: __m256d, values: __m256d) -> __m256d {
+        if IS_HIGHEST {
+            _mm256_max_pd(total, values)
+        } else {
+            _mm256_min_pd(total, values)
+        }
+    }
+
+    /// The lows or the highs of a level.
+    #[inline]
+    fn row<const IS_HIGHEST: bool>(
+        table: &mut [Extremes; LEVELS],
+        level: usize,
+    ) -> &mut [[f64; 4]] {
+        let row = &mut table[level];
+        let values = if IS_HIGHEST {
+            &mut row.high
+        } else {
+            &mut row.low
+        };
+        values.as_chunks_mut().0
+    }
+
+    /// One column of the two lowest levels, whose parts lie within a vector.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn lowest_levels<const IS_HIGHEST: bool>(
+        table: &mut [Extremes; LEVELS],
+        [to_end, from_start]: [&mut [f64; QUANTUM_BARS]; 2],
+        values: &[f64; QUANTUM_BARS],
+    ) {
+        row::<IS_HIGHEST>(table, 0).copy_from_slice(values.as_chunks().0);
+        let row = row::<IS_HIGHEST>(table, 1).iter_mut();
+        let parts = to_end.as_chunks_mut().0.iter_mut();
+        let parts = parts.zip(from_start.as_chunks_mut().0);
+        for ((row, (to_end, from_start)), four) in row.zip(parts).zip(values.as_chunks().0) {
+            let four = load(four);
+            // Bars 0 and 1, and bars 2 and 3, each with its neighbour.
+            let pairs = joined::<IS_HIGHEST>(_mm256_permute_pd::<0b0101>(four), four);
+            store(row, _mm256_blend_pd::<0b1001>(four, pairs));
+            let right = _mm256_permute4x64_pd::<0xFF>(pairs);
+            let left = _mm256_permute4x64_pd::<0x00>(pairs);
+            let ends = _mm256_blend_pd::<0b0101>(four, pairs);
+            let starts = _mm256_blend_pd::<0b1010>(four, pairs);
+            let (all_ends, all_starts) = (
+                joined::<IS_HIGHEST>(right, ends),
+                joined::<IS_HIGHEST>(left, starts),
+            );
+            store(to_end, _mm256_blend_pd::<0b0011>(ends, all_ends));
+            store(from_start, _mm256_blend_pd::<0b1100>(starts, all_starts));
+        }
+    }
+
+    /// One column of a level whose parts are `QUARTER` vectors twice.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn higher_level<const IS_HIGHEST: bool, const QUARTER: usize>(
+        table: &mut [Extremes; LEVELS],
+        [to_end, from_start]: [&mut [f64; QUANTUM_BARS]; 2],
+    ) {
+        let level = QUARTER.ilog2() as usize + 2;
+        let row = row::<IS_HIGHEST>(table, level).as_chunks_mut::<QUARTER>().0;
+        let ends = to_end.as_chunks_mut().0.as_chunks_mut::<QUARTER>().0;
+        let starts = from_start.as_chunks_mut().0.as_chunks_mut::<QUARTER>().0;
+        let parts = ends.as_chunks_mut::<2>().0.iter_mut();
+        let parts = parts.zip(starts.as_chunks_mut::<2>().0);
+        for ([row_left, row_right], ([ends, _], [_, starts])) in
+            row.as_chunks_mut().0.iter_mut().zip(parts)
+        {
+            let left = _mm256_set1_pd(ends[0][0]);
+            let right = _mm256_set1_pd(starts[QUARTER - 1][3]);
+            for at in 0..QUARTER {
+                let end = load(&ends[at]);
+                store(&mut row_left[at], end);
+                store(&mut ends[at], joined::<IS_HIGHEST>(right, end));
+                let start = load(&starts[at]);
+                store(&mut row_right[at], start);
+                store(&mut starts[at], joined::<IS_HIGHEST>(left, start));
+            }
+        }
+    }
+
+    /// One column of [`extremes_table`] over a whole block.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn runs<const IS_HIGHEST: bool>(
+        table: &mut [Extremes; LEVELS],
+        [to_end, from_start]: [&mut [f64; QUANTUM_BARS]; 2],
+        values: &[f64; QUANTUM_BARS],
+    ) {
+        lowest_levels::<IS_HIGHEST>(table, [to_end, from_start], values);
+        higher_level::<IS_HIGHEST, 1>(table, [to_end, from_start]);
+        higher_level::<IS_HIGHEST, 2>(table, [to_end, from_start]);
+        higher_level::<IS_HIGHEST, 4>(table, [to_end, from_start]);
+        higher_level::<IS_HIGHEST, 8>(table, [to_end, from_start]);
+        higher_level::<IS_HIGHEST, 16>(table, [to_end, from_start]);
+        higher_level::<IS_HIGHEST, 32>(table, [to_end, from_start]);
+        higher_level::<IS_HIGHEST, 64>(table, [to_end, from_start]);
     }
 
     #[target_feature(enable = "avx2")]
     pub(super) fn extremes_table(
         table: &mut [Extremes; LEVELS],
-        parts: [&mut Extremes; 2],
+        [to_end, from_start]: [&mut Extremes; 2],
         lows: &[f64],
         highs: &[f64],
     ) {
-        portable::extremes_table(table, parts, lows, highs);
+        // Nine levels and no more: a part of the last is the block.
+        const _: () = assert!(QUANTUM_BARS == 8 * 64 && LEVELS == 9);
+        let (Ok(lows), Ok(highs)) = (lows.try_into(), highs.try_into()) else {
+            // A series ends with a block that is not whole: one in all its blocks.
+            return portable::extremes_table(table, [to_end, from_start], lows, highs);
+        };
+        runs::<false>(table, [&mut to_end.low, &mut from_start.low], lows);
+        runs::<true>(table, [&mut to_end.high, &mut from_start.high], highs);
     }
 
     #[target_feature(enable = "avx2")]
@@ -584,6 +794,11 @@ mod avx2 {
         into: &mut [f64],
     ) {
         portable::window_means(last, before, divisor, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
+        portable::window_deviations(closes, means, divisor, into);
     }
 
     #[target_feature(enable = "avx2")]
@@ -684,6 +899,16 @@ mod tests {
             check(&a, &b, &portable::above(&a, &b));
             let of = |values: &[f64; QUANTUM_BARS]| bounds(values);
             let (of_a, of_b) = (of(&a), of(&b));
+            for (bounds, values) in [(&of_a, &a), (&of_b, &b)] {
+                let twin = portable::bounds(values);
+                let same = |one: f64, other: f64| one == other || one.is_nan() && other.is_nan();
+                for word in 0..WORDS {
+                    prop_assert!(same(bounds.low[word], twin.low[word]));
+                    prop_assert!(same(bounds.high[word], twin.high[word]));
+                    let own = &values[word * 64..word * 64 + 64];
+                    prop_assert_eq!(bounds.low[word].is_nan(), own.iter().any(|v| v.is_nan()));
+                }
+            }
             let with = |values, bounds| Bounded { values, bounds };
             let a_bounded = with(&a, &of_a);
             check(&a, &b, &above_bounded(a_bounded, with(&b, &of_b)));
@@ -736,6 +961,47 @@ mod tests {
             window_means(parts(half), parts(0), units, &mut a[..half]);
             portable::window_means(parts(half), parts(0), units, &mut b[..half]);
             prop_assert_eq!(bits(&a), bits(&b));
+            // One window at a time, from its oldest close on.
+            for bars in [0, half, values.len()] {
+                let window = values.len() + 1 - bars;
+                let means: Vec<f64> = (0..bars).map(|bar| values[bar] + units).collect();
+                let by_hand: Vec<f64> = (0..bars)
+                    .map(|bar| {
+                        let square = |sum, close: &f64| {
+                            sum + (close - means[bar]) * (close - means[bar])
+                        };
+                        let squares = values[bar..bar + window].iter().fold(0.0, square);
+                        (squares / window as f64).sqrt()
+                    })
+                    .collect();
+                let (mut a, mut b) = (means.clone(), means.clone());
+                window_deviations(&values, &means, window as f64, &mut a);
+                portable::window_deviations(&values, &means, window as f64, &mut b);
+                prop_assert_eq!(bits(&a), bits(&by_hand));
+                prop_assert_eq!(bits(&b), bits(&by_hand));
+            }
+        }
+
+        #[test]
+        fn every_path_fills_the_same_table(
+            values in prop_oneof![
+                prop::collection::vec((0..40_u32).prop_map(f64::from), QUANTUM_BARS),
+                prop::collection::vec(1e-3..1e6_f64, 1..=QUANTUM_BARS),
+            ],
+        ) {
+            let highs: Vec<f64> = values.iter().rev().map(|low| low * 1.5).collect();
+            let filled = |portable: bool| {
+                let mut table = Box::new([Extremes::NONE; LEVELS]);
+                let (mut ends, mut starts) = (Box::new(Extremes::NONE), Box::new(Extremes::NONE));
+                if portable {
+                    portable::extremes_table(&mut table, [&mut ends, &mut starts], &values, &highs);
+                } else {
+                    extremes_table(&mut table, [&mut ends, &mut starts], &values, &highs);
+                }
+                let rows = table.iter().chain([&*ends, &*starts]);
+                rows.flat_map(|row| [bits(&row.low), bits(&row.high)]).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(filled(true), filled(false));
         }
 
         /// The lanes are part of every reported figure.

@@ -4,7 +4,7 @@ use super::bars::Bars;
 use super::feature::Feature;
 use super::history::History;
 use super::indicator::Indicator;
-use super::shared::{Carry, compute};
+use super::shared::{Carry, Deviations, compute};
 use crate::kernel::{self, Bounded, Bounds, Mask, WORDS};
 use crate::market::BarBlock;
 use crate::state::{StateReader, StateWriter};
@@ -68,6 +68,14 @@ impl Column {
             .expect("a column is longer than a quantum")
     }
 
+    /// The bar before the block and the block's bars.
+    #[inline(always)]
+    pub fn with_before(&self) -> &[f64; QUANTUM_BARS + 1] {
+        self.0
+            .last_chunk()
+            .expect("a column has a value before its quantum")
+    }
+
     /// Values one bar earlier: `before()[k]` belongs to the bar before bar k.
     #[inline(always)]
     pub fn before(&self) -> &[f64] {
@@ -110,13 +118,13 @@ impl Computation {
     fn run(
         &mut self,
         feature: Feature,
-        history: &History,
+        shared: (&History, &mut Deviations),
         bars: Bars<'_>,
         from: usize,
         into: &mut [f64],
     ) {
         match self {
-            Computation::Shared(carry) => compute(feature, carry, history, from, into),
+            Computation::Shared(carry) => compute(feature, carry, shared, from, into),
             Computation::Own(indicator) => {
                 into[..from].fill(f64::NAN);
                 indicator.run(bars.range(from..bars.len()), &mut into[from..]);
@@ -139,14 +147,24 @@ pub struct FeatureColumns {
     features: Vec<Feature>,
     computations: Vec<Computation>,
     columns: Vec<Column>,
+    /// Places of the features in the order in which they are computed: bands of one length together.
+    order: Vec<u16>,
     history: History,
+    deviations: Deviations,
     close: Column,
 }
 
 impl FeatureColumns {
     /// Room for these features, without repetition.
     pub fn new(features: Vec<Feature>) -> FeatureColumns {
+        let mut order: Vec<u16> = (0..features.len() as u16).collect();
+        order.sort_by_key(|place| match features[*place as usize] {
+            Feature::Bollinger(n, _) => n,
+            _ => 0,
+        });
         FeatureColumns {
+            order,
+            deviations: Deviations::new(&features, QUANTUM_BARS),
             computations: features.iter().map(|f| Computation::of(*f)).collect(),
             columns: features.iter().map(|_| Column::new()).collect(),
             history: History::new(lookback(&features), QUANTUM_BARS),
@@ -160,9 +178,13 @@ impl FeatureColumns {
         let each = size_of::<Feature>()
             + size_of::<Computation>()
             + size_of::<Column>()
+            + size_of::<u16>()
             + 8 * (LEAD + QUANTUM_BARS);
         let carried: usize = features.iter().map(|feature| feature.bytes()).sum();
-        (features.len() + 1) * each + carried + History::bytes(lookback(features), QUANTUM_BARS)
+        (features.len() + 1) * each
+            + carried
+            + History::bytes(lookback(features), QUANTUM_BARS)
+            + Deviations::bytes(features, QUANTUM_BARS)
     }
 
     /// Computes the next block; bars before offset `from` do not exist for the features.
@@ -172,15 +194,13 @@ impl FeatureColumns {
         self.close.shift();
         self.close.0[LEAD..LEAD + block.bars].copy_from_slice(bars.close);
         self.close.settle();
-        for ((feature, computation), column) in self
-            .features
-            .iter()
-            .zip(&mut self.computations)
-            .zip(&mut self.columns)
-        {
+        self.deviations.clear();
+        for place in self.order.iter().map(|place| usize::from(*place)) {
+            let column = &mut self.columns[place];
             column.shift();
             let into = &mut column.0[LEAD..LEAD + block.bars];
-            computation.run(*feature, &self.history, bars, from, into);
+            let shared = (&self.history, &mut self.deviations);
+            self.computations[place].run(self.features[place], shared, bars, from, into);
             column.settle();
         }
     }
@@ -250,7 +270,8 @@ impl FeatureColumns {
         for &place in late {
             let column = &mut self.columns[place];
             let into = &mut column.0[LEAD..LEAD + block.bars];
-            self.computations[place].run(self.features[place], &self.history, bars, from, into);
+            let shared = (&self.history, &mut self.deviations);
+            self.computations[place].run(self.features[place], shared, bars, from, into);
         }
     }
 
@@ -294,6 +315,7 @@ pub struct FeatureSeries {
     feature: Feature,
     computation: Computation,
     history: History,
+    deviations: Deviations,
     block_bars_max: usize,
 }
 
@@ -303,6 +325,7 @@ impl FeatureSeries {
         FeatureSeries {
             computation: Computation::of(feature),
             history: History::new(lookback(&[feature]), block_bars_max),
+            deviations: Deviations::new(&[feature], block_bars_max),
             feature,
             block_bars_max,
         }
@@ -314,7 +337,8 @@ impl FeatureSeries {
     pub fn push(&mut self, bars: Bars<'_>, into: &mut [f64]) {
         assert!(bars.len() == into.len() && bars.len() <= self.block_bars_max);
         self.history.push(bars.close, 0);
-        self.computation
-            .run(self.feature, &self.history, bars, 0, into);
+        self.deviations.clear();
+        let shared = (&self.history, &mut self.deviations);
+        self.computation.run(self.feature, shared, bars, 0, into);
     }
 }

@@ -95,15 +95,6 @@ impl History {
         Ok(())
     }
 
-    /// Sum of the `window` closes that end with bar `k` of the block.
-    #[inline(always)]
-    pub(super) fn window_sum(&self, k: usize, window: usize) -> f64 {
-        let at = |k: usize| [self.sum[0][k], self.sum[1][k]];
-        let (a, b) = (at(self.keep + k), at(self.keep + k - window));
-        let (difference, error) = two_sum(a[0], -b[0]);
-        difference + (error + (a[1] - b[1]))
-    }
-
     /// Means of the `window` closes that end with each of the bars from `start` on.
     pub(super) fn window_means(&self, start: usize, window: usize, into: &mut [f64]) {
         let last = self.keep + start;

@@ -2,6 +2,7 @@
 
 use super::feature::Feature;
 use super::history::History;
+use crate::kernel;
 use serde::{Deserialize, Serialize};
 
 /// What an indicator carries from bar to bar.
@@ -12,15 +13,66 @@ pub(super) struct Carry {
     values: [f64; 3],
 }
 
+/// Means and standard deviations of the last closes of a block: all bands of a length are made of
+/// them, whatever their width. Bands of one length follow one another, so one is kept.
+pub(super) struct Deviations {
+    /// The length, and the first bar; none where the block is new.
+    of: Option<(u32, usize)>,
+    means: Box<[f64]>,
+    deviations: Box<[f64]>,
+}
+
+impl Deviations {
+    /// Room for these features in blocks of at most so many bars.
+    pub(super) fn new(features: &[Feature], block_bars_max: usize) -> Deviations {
+        let bars = Deviations::bars(features, block_bars_max);
+        Deviations {
+            of: None,
+            means: vec![0.0; bars].into(),
+            deviations: vec![0.0; bars].into(),
+        }
+    }
+
+    /// Bytes on the heap for these features.
+    pub(super) fn bytes(features: &[Feature], block_bars_max: usize) -> usize {
+        2 * Deviations::bars(features, block_bars_max) * size_of::<f64>()
+    }
+
+    fn bars(features: &[Feature], block_bars_max: usize) -> usize {
+        let is_band = |feature: &Feature| matches!(feature, Feature::Bollinger(..));
+        if features.iter().any(is_band) {
+            block_bars_max
+        } else {
+            0
+        }
+    }
+
+    /// Another block begins.
+    pub(super) fn clear(&mut self) {
+        self.of = None;
+    }
+
+    /// Of the last `n` closes of each bar from `start` to `end`.
+    fn over(&mut self, history: &History, n: u32, start: usize, end: usize) -> [&[f64]; 2] {
+        let bars = end - start;
+        let (means, deviations) = (&mut self.means[..bars], &mut self.deviations[..bars]);
+        if self.of != Some((n, start)) {
+            let window = n as usize;
+            history.window_means(start, window, means);
+            let first = history.origin() + start + 1 - window;
+            let closes = &history.close[first..first + bars + window - 1];
+            kernel::window_deviations(closes, means, f64::from(n), deviations);
+            self.of = Some((n, start));
+        }
+        [means, deviations]
+    }
+}
+
 /// Computes bars `from..bars` of the block that `history` took last.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "bar k is an index into several columns"
-)]
 pub(super) fn compute(
     feature: Feature,
     carry: &mut Carry,
-    history: &History,
+    (history, shared): (&History, &mut Deviations),
     from: usize,
     into: &mut [f64],
 ) {
@@ -74,18 +126,13 @@ pub(super) fn compute(
             return;
         }
         Feature::Bollinger(n, width) => {
-            let window = n as usize;
-            for k in from..bars {
-                into[k] = if defined(k) {
-                    let mean = history.window_sum(k, window) / f64::from(n);
-                    let closes = &history.close[origin + k + 1 - window..=origin + k];
-                    let squares = closes
-                        .iter()
-                        .fold(0.0, |sum, c| sum + (c - mean) * (c - mean));
-                    mean + width * (squares / f64::from(n)).sqrt()
-                } else {
-                    f64::NAN
-                };
+            let start = first_defined_offset(seen, first_defined, from, bars);
+            into[from..start].fill(f64::NAN);
+            let [means, deviations] = shared.over(history, n, start, bars);
+            for (into, (mean, deviation)) in
+                into[start..].iter_mut().zip(means.iter().zip(deviations))
+            {
+                *into = mean + width * deviation;
             }
         }
         _ => unreachable!("{feature} has an indicator of its own"),

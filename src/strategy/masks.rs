@@ -41,22 +41,25 @@ impl Masks {
 #[inline]
 pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
     let over = a.above(b);
-    let mut before = a.before()[0] > b.before()[0];
+    let (a, b) = (a.with_before(), b.with_before());
+    let mut before = a[0] > b[0];
     let (mut up, mut down) = ([0; WORDS], [0; WORDS]);
     for word in 0..WORDS {
-        // A cross changes `over`; whether one side of the change was a tie is looked up singly.
-        let mut changed = over[word] ^ (over[word] << 1 | u64::from(before));
+        // A cross changes `over`; whether the bar of the change that is not above is a tie is looked
+        // up singly: the bar before a cross up, the bar of a cross down.
+        let mut crossed = over[word] ^ (over[word] << 1 | u64::from(before));
         before = over[word] >> 63 == 1;
-        while changed != 0 {
-            let bit = changed.trailing_zeros();
-            changed &= changed - 1;
-            let at = word * 64 + bit as usize;
-            if over[word] >> bit & 1 == 1 {
-                up[word] |= u64::from(a.before()[at] < b.before()[at]) << bit;
-            } else {
-                down[word] |= u64::from(a.now()[at] < b.now()[at]) << bit;
-            }
+        let mut open = crossed;
+        while open != 0 {
+            let bit = open.trailing_zeros() as usize % 64;
+            open &= open - 1;
+            let is_up = (over[word] >> bit & 1) as usize;
+            let below = word * 64 + bit + 1 - is_up;
+            let is_cross = a[below] < b[below];
+            crossed &= !(u64::from(!is_cross) << bit);
         }
+        up[word] = crossed & over[word];
+        down[word] = crossed & !over[word];
     }
     (up, down)
 }
