@@ -13,7 +13,7 @@ mod statistics;
 mod tests;
 
 pub use aggregate::{Aggregator, FoldRoom};
-pub use phase::PhaseDir;
+pub use phase::{PhaseDir, WrittenReports};
 pub use scan::{RecordReader, Records};
 
 use crate::error::{Error, Result};
@@ -254,30 +254,60 @@ pub fn config_digest(config: &serde_json::Value) -> String {
 ///
 /// A temporary file that a kill left is overwritten by the next attempt. One writer per path.
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
-    let temporary = temporary_path(path);
-    let written = File::create(&temporary).and_then(|file| {
-        failpoint::write("json.file", &file, bytes, 0)?;
-        if durability == Durability::Machine {
-            file.sync_all()?;
+    WrittenFile::write(path, bytes, durability)?.publish()?;
+    match (durability, path.parent()) {
+        (Durability::Machine, Some(folder)) => sync_folder(folder),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in a folder outlive the machine.
+fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::io("sync", folder))
+}
+
+/// A file of the tree that is written and has not got its name yet.
+struct WrittenFile {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl WrittenFile {
+    fn write(path: &Path, bytes: &[u8], durability: Durability) -> Result<WrittenFile> {
+        let written = WrittenFile {
+            temporary: temporary_path(path),
+            path: path.to_path_buf(),
+        };
+        let outcome = File::create(&written.temporary).and_then(|file| {
+            failpoint::write("json.file", &file, bytes, 0)?;
+            match durability {
+                Durability::Machine => file.sync_all(),
+                Durability::Process => Ok(()),
+            }
+        });
+        match outcome {
+            Ok(()) => Ok(written),
+            Err(source) => Err(written.failed(source)),
         }
-        fs::rename(&temporary, path)?;
+    }
+
+    /// Gives the file its name.
+    fn publish(self) -> Result<()> {
+        fs::rename(&self.temporary, &self.path).map_err(|source| self.failed(source))?;
         failpoint::reach("json.rename");
         Ok(())
-    });
-    if let Err(source) = written {
-        // The first error is the one to tell; what is left is overwritten by the next attempt.
-        let _ = fs::remove_file(&temporary);
-        return Err(Error::Io {
-            action: "write",
-            path: path.to_path_buf(),
-            source,
-        });
     }
-    match (durability, path.parent()) {
-        (Durability::Machine, Some(folder)) => File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(Error::io("sync", folder)),
-        _ => Ok(()),
+
+    /// The first error is the one to tell; what is left is overwritten by the next attempt.
+    fn failed(&self, source: std::io::Error) -> Error {
+        let _ = fs::remove_file(&self.temporary);
+        Error::Io {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The folder of a phase or of one of its windows.
 
-use super::{Durability, write_atomic};
+use super::{Durability, WrittenFile, sync_folder, write_atomic};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use admf_formats::report::{AggregateReport, ContainerReport, PhaseSummary, to_json_bytes};
@@ -64,19 +64,59 @@ impl PhaseDir {
         write_atomic(&path, &to_json_bytes(report), Durability::Process)
     }
 
-    /// Writes the aggregate.
-    pub fn write_aggregate(&self, report: &AggregateReport) -> Result<()> {
-        failpoint::reach("aggregate.file");
-        write_atomic(
-            &self.aggregate(),
-            &to_json_bytes(report),
-            Durability::Machine,
-        )
+    /// Writes the aggregate and the summary beside their names, and waits until both are on the
+    /// device: at the same time, for each wait takes what the other does.
+    ///
+    /// Nobody relies on either before the run, or the window, says that it is finished; a phase that
+    /// is resumed makes both again from its archives. So they need no order among each other, and
+    /// may wait while archives are sealed.
+    pub fn write_reports(
+        &self,
+        aggregate: &AggregateReport,
+        summary: &PhaseSummary,
+    ) -> Result<WrittenReports> {
+        let (aggregate_bytes, summary_bytes) = (to_json_bytes(aggregate), to_json_bytes(summary));
+        let write = |step: &'static str, path: PathBuf, bytes: &[u8]| {
+            failpoint::reach(step);
+            WrittenFile::write(&path, bytes, Durability::Machine)
+        };
+        let written = std::thread::scope(|scope| {
+            let other = || write("aggregate.file", self.aggregate(), &aggregate_bytes);
+            let other = std::thread::Builder::new().spawn_scoped(scope, other);
+            let summary = write("summary.file", self.summary(), &summary_bytes);
+            let aggregate = match other {
+                Ok(other) => other.join().expect("writing a file does not panic"),
+                // The system gives no thread: one after the other.
+                Err(_) => write("aggregate.file", self.aggregate(), &aggregate_bytes),
+            };
+            [aggregate, summary]
+        });
+        let [aggregate, summary] = written;
+        Ok(WrittenReports {
+            folder: self.path.clone(),
+            files: [aggregate?, summary?],
+        })
     }
 
-    /// Writes the summary.
+    /// Writes the summary alone, where the phase does not run.
     pub fn write_summary(&self, report: &PhaseSummary) -> Result<()> {
         failpoint::reach("summary.file");
         write_atomic(&self.summary(), &to_json_bytes(report), Durability::Machine)
+    }
+}
+
+/// The reports of a phase, written and without their names.
+pub struct WrittenReports {
+    folder: PathBuf,
+    files: [WrittenFile; 2],
+}
+
+impl WrittenReports {
+    /// Gives them their names, which outlive the machine when this returns.
+    pub fn publish(self) -> Result<()> {
+        for file in self.files {
+            file.publish()?;
+        }
+        sync_folder(&self.folder)
     }
 }

@@ -441,6 +441,17 @@ pub(super) struct ArchiveFile {
     pub(super) end: u64,
     /// Containers of its range that are not committed.
     pub(super) missing: u64,
+    /// Those that are, as the seal will say it: 512 bytes, that no slot is read again.
+    pub(super) committed: Committed,
+}
+
+/// A bit per container of an archive.
+pub(super) type Committed = [u64; CONTAINERS_PER_ARCHIVE as usize / 64];
+
+/// Notes that a container is committed.
+pub(super) const fn note(committed: &mut Committed, container: u64) {
+    let within = container % CONTAINERS_PER_ARCHIVE;
+    committed[(within / 64) as usize] |= 1 << (within % 64);
 }
 
 /// The files of a phase, and what was appended for containers that are not finished.
@@ -476,14 +487,14 @@ impl Files {
                 .truncate(false)
                 .open(&path)
                 .map_err(Error::io("open", &path))?;
-            let header = match existing_header(&file, &path, range)? {
+            let (header, (mut end, committed)) = match existing_header(&file, &path, range)? {
                 Some(header) => {
                     // What is written from now on is not what was sealed.
                     let (none, at) = ([0; SEAL_BYTES], header.seal_offset());
                     failpoint::write("archive.unseal", &file, &none, at)
                         .and_then(|()| failpoint::sync(&file))
                         .map_err(Error::io("write", &path))?;
-                    header
+                    (header, committed_end(&file, &path, &header)?)
                 }
                 // New, or killed before its first commit. Or the power was lost, and the header with
                 // it: then nothing of the file counts as committed, and slots that came through
@@ -497,12 +508,11 @@ impl Files {
                         .and_then(|()| failpoint::set_len(&file, header.chunks_offset()))
                         .and_then(|()| failpoint::write("archive.header", &file, &start, 0))
                         .map_err(Error::io("write", &path))?;
-                    header
+                    (header, (header.chunks_offset(), [0; _]))
                 }
             };
             // What a killed run appended for containers that it did not finish leads nowhere, but
             // for those that go on from a checkpoint.
-            let (mut end, committed) = committed_end(&file, &path, &header)?;
             for chain in self.kept.iter().filter(|chain| chain.range() == range) {
                 let kept = chain.end(&file, &header);
                 end = end.max(kept.ok_or_else(|| Error::Damaged {
@@ -513,6 +523,10 @@ impl Files {
             }
             failpoint::set_len(&file, end).map_err(Error::io("truncate", &path))?;
             let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
+            let count: u64 = committed
+                .iter()
+                .map(|bits| u64::from(bits.count_ones()))
+                .sum();
             self.open.insert(
                 range,
                 ArchiveFile {
@@ -521,7 +535,8 @@ impl Files {
                     header,
                     seed: header.seed(),
                     end,
-                    missing: rest.min(CONTAINERS_PER_ARCHIVE) - committed,
+                    missing: rest.min(CONTAINERS_PER_ARCHIVE) - count,
+                    committed,
                 },
             );
         }
@@ -631,6 +646,9 @@ impl Files {
             // A container that is committed again, as a test does, counts once at most.
             file.missing = file.missing.saturating_sub(count as u64);
             let is_complete = file.missing == 0;
+            for (record, ..) in records {
+                note(&mut file.committed, record.index);
+            }
             for (record, _, failure) in records {
                 (self.on_commit)(record, failure.as_deref())?;
             }
@@ -672,12 +690,12 @@ impl Files {
     }
 }
 
-/// Where the last chunk ends that a committed container leads to, and how many are committed.
-fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<(u64, u64)> {
-    let (mut last, mut committed) = (0, 0);
+/// Where the last chunk ends that a committed container leads to, and which are committed.
+fn committed_end(file: &File, path: &Path, header: &ArchiveHeader) -> Result<(u64, Committed)> {
+    let (mut last, mut committed): (u64, Committed) = (0, [0; _]);
     each_slot(file, path, header, |slot| {
         last = slot.last_chunk.into_iter().fold(last, u64::max);
-        committed += 1;
+        note(&mut committed, slot.record.index);
         Ok(())
     })?;
     if last == 0 {
@@ -717,14 +735,10 @@ fn is_sealed(path: &Path, range: u64) -> Result<bool> {
 impl ArchiveFile {
     /// Writes the seal when everything that it speaks of is on the disk.
     pub(super) fn seal(&self) -> Result<()> {
-        let mut seal = Seal {
+        let seal = Seal {
             file_bytes: self.end,
-            committed: [0; _],
+            committed: self.committed,
         };
-        each_slot(&self.file, &self.path, &self.header, |slot| {
-            seal.add(slot.record.index);
-            Ok(())
-        })?;
         failpoint::set_len(&self.file, self.end)
             .and_then(|()| failpoint::sync(&self.file))
             .and_then(|()| {

@@ -4,7 +4,7 @@
 //! a few slots whatever the size of the sweep. The merged files decode to the same events and
 //! records as those of a run that was never split: where chunks lie in a file is not part of that.
 
-use super::archive::ArchiveFile;
+use super::archive::{ArchiveFile, note};
 use super::reader::ArchiveReader;
 use crate::{Error, Result};
 use admf_formats::archive::{
@@ -148,6 +148,7 @@ impl MergedFile {
                 seed: header.seed(),
                 end: header.chunks_offset().next_multiple_of(16),
                 missing: 0,
+                committed: [0; _],
             },
             chunks: Vec::new(),
             slots: Vec::new(),
@@ -169,6 +170,7 @@ impl MergedFile {
                 }
             }
         }
+        note(&mut self.archive.committed, index);
         if self.slots.is_empty() {
             self.first_slot = index;
         }

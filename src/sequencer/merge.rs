@@ -57,8 +57,7 @@ pub fn merge_phase(shards: &[(Shard, PhaseDir)], out: &PhaseDir) -> Result<Aggre
     };
     aggregator.fold(&ArchiveRecords(&out.traces()), 0..manifest.containers, room)?;
     let aggregate = aggregator.report();
-    out.write_aggregate(&aggregate)?;
-    out.write_summary(&PhaseSummary {
+    let summary = PhaseSummary {
         not_run: None,
         phase: manifest.phase,
         containers: manifest.containers,
@@ -66,7 +65,8 @@ pub fn merge_phase(shards: &[(Shard, PhaseDir)], out: &PhaseDir) -> Result<Aggre
         window: shared.window,
         metrics_summary: aggregator.metrics(),
         config: shared.config,
-    })?;
+    };
+    out.write_reports(&aggregate, &summary)?.publish()?;
     Ok(aggregate)
 }
 

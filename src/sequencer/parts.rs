@@ -107,10 +107,9 @@ pub(super) fn merge(
     let mut aggregator = run.aggregator();
     aggregator.fold(&joined, 0..run.plan.containers, run.room())?;
     let aggregate = aggregator.report();
-    whole.write_aggregate(&aggregate)?;
     let mut summary = run.summary(&aggregator, aggregate.failed)?;
     summary.window = windows;
-    whole.write_summary(&summary)?;
+    whole.write_reports(&aggregate, &summary)?.publish()?;
     Ok(Outcome {
         best: aggregator.best().copied().collect(),
         handed_over: Vec::new(),

@@ -590,6 +590,7 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
     let mut aggregator = run.aggregator();
     let mut handed_over = Vec::new();
     let is_chosen = matches!(run.sets, Sets::Chosen(_));
+    let aggregate;
     match run.storage {
         ResultsStorage::Memory => {
             let table = Mutex::new(vec![None; containers as usize]);
@@ -601,6 +602,9 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
             if is_chosen {
                 handed_over.extend(table.iter().flatten());
             }
+            aggregate = aggregator.report();
+            let summary = run.summary(&aggregator, aggregate.failed)?;
+            folder.write_reports(&aggregate, &summary)?.publish()?;
         }
         ResultsStorage::Disk => {
             let traces = folder.traces();
@@ -664,16 +668,17 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                     Ok(())
                 })?;
             }
-            // Seals were written while the archives were read.
+            aggregate = aggregator.report();
+            let summary = run.summary(&aggregator, aggregate.failed)?;
+            let reports = folder.write_reports(&aggregate, &summary)?;
+            // Seals were written while the archives were read and the reports made.
             sealing.finish()?;
             if let Some(rules) = &checkpoints {
                 checkpoint::clear(rules)?;
             }
+            reports.publish()?;
         }
     }
-    let aggregate = aggregator.report();
-    folder.write_aggregate(&aggregate)?;
-    folder.write_summary(&run.summary(&aggregator, aggregate.failed)?)?;
     Ok(Outcome {
         best: aggregator.best().copied().collect(),
         unmet: aggregator.unmet(),
