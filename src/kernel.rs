@@ -19,45 +19,30 @@ pub type Mask = [u64; WORDS];
 /// Lanes of sums over bars: fixed, so that the order of additions is.
 pub const LANES: usize = 8;
 
-/// Levels of a table of extremes: one per bit of an offset in the block.
-pub const LEVELS: usize = QUANTUM_BARS.ilog2() as usize;
-
-/// Lowest low and highest high of one run per bar, as columns.
-#[derive(Clone, Debug)]
-pub struct Extremes {
-    /// Lowest.
-    pub low: [f64; QUANTUM_BARS],
-    /// Highest.
-    pub high: [f64; QUANTUM_BARS],
+/// The lesser one; the first where the second is NaN, or as small. One instruction, for figures that
+/// are never NaN.
+#[inline(always)]
+pub fn lesser(a: f64, b: f64) -> f64 {
+    if b < a { b } else { a }
 }
 
-impl Extremes {
-    /// Of nothing yet.
-    pub const NONE: Extremes = Extremes {
-        low: [0.0; QUANTUM_BARS],
-        high: [0.0; QUANTUM_BARS],
-    };
+/// The greater one; the first where the second is NaN, or as great.
+#[inline(always)]
+pub fn greater(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
+}
 
-    #[inline(always)]
-    fn at(&self, bar: usize) -> (f64, f64) {
-        (self.low[bar], self.high[bar])
-    }
+/// Figures of one bar that are looked up together, in one line of the cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(16))]
+pub struct Four(pub [f64; 4]);
 
+impl Four {
+    /// The lesser of each of the figures, none of which is NaN.
     #[inline(always)]
-    fn copy(&mut self, from: &Extremes, first: usize, end: usize) {
-        self.low[first..end].copy_from_slice(&from.low[first..end]);
-        self.high[first..end].copy_from_slice(&from.high[first..end]);
-    }
-
-    /// Every run of `first..end` grows by a neighbour.
-    #[inline(always)]
-    fn join(&mut self, first: usize, end: usize, (low, high): (f64, f64)) {
-        for value in &mut self.low[first..end] {
-            *value = if low < *value { low } else { *value };
-        }
-        for value in &mut self.high[first..end] {
-            *value = if high > *value { high } else { *value };
-        }
+    #[must_use]
+    pub fn least(self, other: Four) -> Four {
+        Four(std::array::from_fn(|at| lesser(self.0[at], other.0[at])))
     }
 }
 
@@ -117,16 +102,9 @@ dispatched! {
     pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded
 }
 dispatched! {
-    /// A disjoint sparse table of the extremes of runs of bars: level L serves runs whose ends
-    /// differ first in bit L; left of the middle it holds the run up to the middle, right of it the
-    /// run from the middle. `parts` are room for the runs to the end and from the start of a part.
-    /// No price is NaN; both columns are equally long.
-    pub fn extremes_table(
-        table: &mut [Extremes; LEVELS],
-        parts: [&mut Extremes; 2],
-        lows: &[f64],
-        highs: &[f64],
-    ), extremes_table, extremes_table
+    /// Least figures of runs twice as long as those of `runs`, which are `length` long and begin
+    /// with each bar; `into` has as many places. No figure is NaN.
+    pub fn double_runs(runs: &[Four], length: usize, into: &mut [Four]), double_runs, double_runs
 }
 dispatched! {
     /// The lowest of these values, none of which is NaN; infinity where there is none.
@@ -195,9 +173,24 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - b_part)) + (b - b_part))
 }
 
+/// Asks for the lines of a value that is needed soon.
+#[inline(always)]
+pub fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..size_of::<T>()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let lines = std::ptr::from_ref(value).cast::<i8>();
+        // SAFETY: the address lies in the value, and the instruction reads nothing that anybody
+        // sees: it is a hint.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(lines.add(line)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 /// The loops as any processor runs them.
 mod portable {
-    use super::{Bounded, Bounds, Extremes, LANES, LEVELS, Mask, QUANTUM_BARS, WORDS};
+    use super::{Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, WORDS, greater, lesser};
 
     #[inline(always)]
     pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
@@ -260,32 +253,10 @@ mod portable {
     }
 
     #[inline(always)]
-    pub(super) fn extremes_table(
-        table: &mut [Extremes; LEVELS],
-        [to_end, from_start]: [&mut Extremes; 2],
-        lows: &[f64],
-        highs: &[f64],
-    ) {
-        let bars = lows.len();
-        for runs in [&mut *to_end, &mut *from_start] {
-            runs.low[..bars].copy_from_slice(lows);
-            runs.high[..bars].copy_from_slice(highs);
-        }
-        for (level, row) in table.iter_mut().enumerate() {
-            let half = 1_usize << level;
-            for first in (0..bars).step_by(2 * half) {
-                let middle = first + half;
-                if middle >= bars {
-                    // The rest is no longer than half: no run of this level lies in it.
-                    break;
-                }
-                let end = (middle + half).min(bars);
-                row.copy(to_end, first, middle);
-                row.copy(from_start, middle, end);
-                let (left, right) = (to_end.at(first), from_start.at(end - 1));
-                to_end.join(first, middle, right);
-                from_start.join(middle, end, left);
-            }
+    pub(super) fn double_runs(runs: &[Four], length: usize, into: &mut [Four]) {
+        let later = runs.get(length..).unwrap_or_default();
+        for ((into, run), next) in into.iter_mut().zip(runs).zip(later) {
+            *into = run.least(*next);
         }
     }
 
@@ -317,16 +288,6 @@ mod portable {
             .iter()
             .chain(rest)
             .fold(f64::NEG_INFINITY, |high, value| greater(high, *value))
-    }
-
-    #[inline(always)]
-    fn lesser(a: f64, b: f64) -> f64 {
-        if b < a { b } else { a }
-    }
-
-    #[inline(always)]
-    fn greater(a: f64, b: f64) -> f64 {
-        if b > a { b } else { a }
     }
 
     pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
@@ -459,15 +420,14 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Bounded, Bounds, Extremes, LEVELS, Mask, QUANTUM_BARS, WORDS, portable};
+    use super::{Bounded, Bounds, Four, Mask, QUANTUM_BARS, WORDS, portable};
     use std::arch::x86_64::{
         __m256d, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_movemask_epi8,
-        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blend_pd, _mm256_blendv_pd,
-        _mm256_castpd_ps, _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd,
-        _mm256_extracti128_si256, _mm256_loadu_pd, _mm256_max_pd, _mm256_min_pd,
-        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32,
-        _mm256_permute_pd, _mm256_permute2f128_pd, _mm256_permute4x64_pd, _mm256_set1_pd,
-        _mm256_setzero_pd, _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_unpackhi_pd,
+        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blendv_pd, _mm256_castpd_ps,
+        _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_extracti128_si256,
+        _mm256_loadu_pd, _mm256_max_pd, _mm256_min_pd, _mm256_movemask_pd, _mm256_mul_pd,
+        _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_permute2f128_pd,
+        _mm256_set1_pd, _mm256_setzero_pd, _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_unpackhi_pd,
         _mm256_unpacklo_pd,
     };
 
@@ -627,124 +587,9 @@ mod avx2 {
         bounds
     }
 
-    /// The greater of a total and each value, or the lesser.
-    #[inline]
     #[target_feature(enable = "avx2")]
-    fn joined<const IS_HIGHEST: bool>(total: __m256d, values: __m256d) -> __m256d {
-        if IS_HIGHEST {
-            _mm256_max_pd(total, values)
-        } else {
-            _mm256_min_pd(total, values)
-        }
-    }
-
-    /// The lows or the highs of a level.
-    #[inline]
-    fn row<const IS_HIGHEST: bool>(
-        table: &mut [Extremes; LEVELS],
-        level: usize,
-    ) -> &mut [[f64; 4]] {
-        let row = &mut table[level];
-        let values = if IS_HIGHEST {
-            &mut row.high
-        } else {
-            &mut row.low
-        };
-        values.as_chunks_mut().0
-    }
-
-    /// One column of the two lowest levels, whose parts lie within a vector.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn lowest_levels<const IS_HIGHEST: bool>(
-        table: &mut [Extremes; LEVELS],
-        [to_end, from_start]: [&mut [f64; QUANTUM_BARS]; 2],
-        values: &[f64; QUANTUM_BARS],
-    ) {
-        row::<IS_HIGHEST>(table, 0).copy_from_slice(values.as_chunks().0);
-        let row = row::<IS_HIGHEST>(table, 1).iter_mut();
-        let parts = to_end.as_chunks_mut().0.iter_mut();
-        let parts = parts.zip(from_start.as_chunks_mut().0);
-        for ((row, (to_end, from_start)), four) in row.zip(parts).zip(values.as_chunks().0) {
-            let four = load(four);
-            // Bars 0 and 1, and bars 2 and 3, each with its neighbour.
-            let pairs = joined::<IS_HIGHEST>(_mm256_permute_pd::<0b0101>(four), four);
-            store(row, _mm256_blend_pd::<0b1001>(four, pairs));
-            let right = _mm256_permute4x64_pd::<0xFF>(pairs);
-            let left = _mm256_permute4x64_pd::<0x00>(pairs);
-            let ends = _mm256_blend_pd::<0b0101>(four, pairs);
-            let starts = _mm256_blend_pd::<0b1010>(four, pairs);
-            let (all_ends, all_starts) = (
-                joined::<IS_HIGHEST>(right, ends),
-                joined::<IS_HIGHEST>(left, starts),
-            );
-            store(to_end, _mm256_blend_pd::<0b0011>(ends, all_ends));
-            store(from_start, _mm256_blend_pd::<0b1100>(starts, all_starts));
-        }
-    }
-
-    /// One column of a level whose parts are `QUARTER` vectors twice.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn higher_level<const IS_HIGHEST: bool, const QUARTER: usize>(
-        table: &mut [Extremes; LEVELS],
-        [to_end, from_start]: [&mut [f64; QUANTUM_BARS]; 2],
-    ) {
-        let level = QUARTER.ilog2() as usize + 2;
-        let row = row::<IS_HIGHEST>(table, level).as_chunks_mut::<QUARTER>().0;
-        let ends = to_end.as_chunks_mut().0.as_chunks_mut::<QUARTER>().0;
-        let starts = from_start.as_chunks_mut().0.as_chunks_mut::<QUARTER>().0;
-        let parts = ends.as_chunks_mut::<2>().0.iter_mut();
-        let parts = parts.zip(starts.as_chunks_mut::<2>().0);
-        for ([row_left, row_right], ([ends, _], [_, starts])) in
-            row.as_chunks_mut().0.iter_mut().zip(parts)
-        {
-            let left = _mm256_set1_pd(ends[0][0]);
-            let right = _mm256_set1_pd(starts[QUARTER - 1][3]);
-            for at in 0..QUARTER {
-                let end = load(&ends[at]);
-                store(&mut row_left[at], end);
-                store(&mut ends[at], joined::<IS_HIGHEST>(right, end));
-                let start = load(&starts[at]);
-                store(&mut row_right[at], start);
-                store(&mut starts[at], joined::<IS_HIGHEST>(left, start));
-            }
-        }
-    }
-
-    /// One column of [`extremes_table`] over a whole block.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn runs<const IS_HIGHEST: bool>(
-        table: &mut [Extremes; LEVELS],
-        [to_end, from_start]: [&mut [f64; QUANTUM_BARS]; 2],
-        values: &[f64; QUANTUM_BARS],
-    ) {
-        lowest_levels::<IS_HIGHEST>(table, [to_end, from_start], values);
-        higher_level::<IS_HIGHEST, 1>(table, [to_end, from_start]);
-        higher_level::<IS_HIGHEST, 2>(table, [to_end, from_start]);
-        higher_level::<IS_HIGHEST, 4>(table, [to_end, from_start]);
-        higher_level::<IS_HIGHEST, 8>(table, [to_end, from_start]);
-        higher_level::<IS_HIGHEST, 16>(table, [to_end, from_start]);
-        higher_level::<IS_HIGHEST, 32>(table, [to_end, from_start]);
-        higher_level::<IS_HIGHEST, 64>(table, [to_end, from_start]);
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn extremes_table(
-        table: &mut [Extremes; LEVELS],
-        [to_end, from_start]: [&mut Extremes; 2],
-        lows: &[f64],
-        highs: &[f64],
-    ) {
-        // Nine levels and no more: a part of the last is the block.
-        const _: () = assert!(QUANTUM_BARS == 8 * 64 && LEVELS == 9);
-        let (Ok(lows), Ok(highs)) = (lows.try_into(), highs.try_into()) else {
-            // A series ends with a block that is not whole: one in all its blocks.
-            return portable::extremes_table(table, [to_end, from_start], lows, highs);
-        };
-        runs::<false>(table, [&mut to_end.low, &mut from_start.low], lows);
-        runs::<true>(table, [&mut to_end.high, &mut from_start.high], highs);
+    pub(super) fn double_runs(runs: &[Four], length: usize, into: &mut [Four]) {
+        portable::double_runs(runs, length, into);
     }
 
     #[target_feature(enable = "avx2")]
@@ -955,6 +800,18 @@ mod tests {
                     prop_assert_eq!(portable::next_outside(&values, &highs, from, below, above), by_hand);
                 }
             }
+            let runs: Vec<Four> = values.iter().map(|a| Four([*a, -a, a * units, cash - a])).collect();
+            for length in [1, 3, values.len()] {
+                let (mut a, mut b) = (runs.clone(), runs.clone());
+                double_runs(&runs, length, &mut a);
+                portable::double_runs(&runs, length, &mut b);
+                let by_hand = |at: usize| match runs.get(at + length) {
+                    Some(next) => Four(std::array::from_fn(|k| runs[at].0[k].min(next.0[k]))),
+                    None => runs[at],
+                };
+                prop_assert_eq!(&a, &(0..runs.len()).map(by_hand).collect::<Vec<_>>());
+                prop_assert_eq!(a, b);
+            }
             let (mut a, mut b) = (values.clone(), values.clone());
             let half = values.len() / 2;
             let parts = |from: usize| [&values[from..], &values[from..]];
@@ -980,28 +837,6 @@ mod tests {
                 prop_assert_eq!(bits(&a), bits(&by_hand));
                 prop_assert_eq!(bits(&b), bits(&by_hand));
             }
-        }
-
-        #[test]
-        fn every_path_fills_the_same_table(
-            values in prop_oneof![
-                prop::collection::vec((0..40_u32).prop_map(f64::from), QUANTUM_BARS),
-                prop::collection::vec(1e-3..1e6_f64, 1..=QUANTUM_BARS),
-            ],
-        ) {
-            let highs: Vec<f64> = values.iter().rev().map(|low| low * 1.5).collect();
-            let filled = |portable: bool| {
-                let mut table = Box::new([Extremes::NONE; LEVELS]);
-                let (mut ends, mut starts) = (Box::new(Extremes::NONE), Box::new(Extremes::NONE));
-                if portable {
-                    portable::extremes_table(&mut table, [&mut ends, &mut starts], &values, &highs);
-                } else {
-                    extremes_table(&mut table, [&mut ends, &mut starts], &values, &highs);
-                }
-                let rows = table.iter().chain([&*ends, &*starts]);
-                rows.flat_map(|row| [bits(&row.low), bits(&row.high)]).collect::<Vec<_>>()
-            };
-            prop_assert_eq!(filled(true), filled(false));
         }
 
         /// The lanes are part of every reported figure.

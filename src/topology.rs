@@ -5,6 +5,7 @@
 
 use crate::container::{BlockView, Container, ContainerRules, NoSink, RuleFeatures, Sink, Span};
 use crate::features::{Feature, FeatureColumns};
+use crate::kernel;
 use crate::market::{BarBlock, BarsFile, LocalTimes};
 use crate::metrics::{BlockFigures, EquityPath};
 use crate::state::{StateReader, StateWriter};
@@ -463,7 +464,13 @@ impl Worker {
         let parameter_count = job.strategy.parameters().len();
         let direction = job.rules.portfolio.direction;
         let mut masks = Masks::default();
-        for (place, container) in self.containers.iter_mut().enumerate() {
+        let mut rest = &mut self.containers[..];
+        let mut place = 0;
+        while let Some((container, others)) = rest.split_first_mut() {
+            // A tile's containers do not all stay in the cache.
+            if let Some(next) = others.first() {
+                kernel::prefetch(next);
+            }
             let columns = Columns::new(features, container.columns);
             job.strategy.masks(
                 &container.parameters[..parameter_count],
@@ -477,6 +484,8 @@ impl Worker {
             if let Some(error) = sink.failure() {
                 return Err(error);
             }
+            rest = others;
+            place += 1;
         }
         Ok(())
     }

@@ -324,19 +324,18 @@ fn many_windows_take_the_memory_of_a_few() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let few = bundled_walk_forward(500, 100, 1000, "");
     let many = bundled_walk_forward(500, 100, 100, "");
-    let few = peak_kib(
-        &workflow(folder.path(), "few", &few),
-        &folder.path().join("few"),
-    );
-    let many = peak_kib(
-        &workflow(folder.path(), "many", &many),
-        &folder.path().join("many"),
-    );
+    // Which pages of the program itself are resident is chance, so the least of some runs counts.
+    let peak = |name: &str, lines: &str| {
+        let file = workflow(folder.path(), name, lines);
+        let runs = (0..4).map(|run| peak_kib(&file, &folder.path().join(format!("{name}{run}"))));
+        runs.min().expect("four runs")
+    };
+    let (few, many) = (peak("few", &few), peak("many", &many));
     let of = |name: &str| json(&folder.path().join(name).join("r/walk_forward_results.json"));
     assert_eq!(
         (
-            of("few")["windows"].as_u64(),
-            of("many")["windows"].as_u64()
+            of("few0")["windows"].as_u64(),
+            of("many0")["windows"].as_u64()
         ),
         (Some(5), Some(46))
     );

@@ -13,6 +13,7 @@ mod entries;
 mod exits;
 mod managed;
 mod orders;
+mod plain;
 mod position;
 mod rule_features;
 mod scale_out;
@@ -23,7 +24,7 @@ mod wishes;
 use managed::Managed;
 use position::Position;
 pub use rule_features::{RuleFeature, RuleFeatures};
-pub use sink::{NoSink, Sink};
+pub use sink::{NoSink, Sink, Untold};
 use watch::Watch;
 use wishes::Wishes;
 
@@ -128,6 +129,12 @@ impl ContainerRules {
     #[inline(always)]
     const fn is_managed(&self) -> bool {
         !(self.exits.is_none() && matches!(self.execution.entry.order, Entry::Market))
+    }
+
+    /// Whether positions are of one side and have one entry.
+    #[inline(always)]
+    const fn is_one_sided(&self) -> bool {
+        self.portfolio.max_entries <= 1 && !matches!(self.portfolio.direction, Direction::LongShort)
     }
 
     /// Whether positions may pay borrow fees.
@@ -428,6 +435,8 @@ impl Container {
     ) {
         if self.is_managed {
             self.run_managed(rules, masks, block, first, end, sink);
+        } else if sink.only_counts_closed() && rules.is_one_sided() {
+            self.run_plain(rules, masks, block, first, end, sink);
         } else {
             self.run_bars(rules, masks, block, first, end, sink);
         }
@@ -473,32 +482,37 @@ impl Container {
     fn fold_to(&mut self, block: BlockView<'_>, bar: u64) {
         let start = block.bars.first_bar;
         let (first, end) = ((self.folded - start) as usize, (bar - start) as usize);
-        self.equity.fold(
-            first,
-            end,
-            &block.bars.close[..block.bars.bars],
-            block.figures,
-        );
+        let closes = &block.bars.close[..block.bars.bars];
+        let range = self.equity.fold(first, end, closes, block.figures);
         self.folded = bar;
-        if first < end && self.position.is_some() {
-            self.extend_reach(block, first, end);
+        match range {
+            Some(range) => self.extend_reach(range.low, range.high),
+            None if first < end && self.position.is_some() => self.look_reach(block, first, end),
+            None => {}
         }
     }
 
     /// The held position saw the bars from offset `first` up to but without `end`.
-    #[inline(always)]
-    fn extend_reach(&mut self, block: BlockView<'_>, first: usize, end: usize) {
-        let (lows, highs) = (&block.bars.low[..], &block.bars.high[..]);
+    fn look_reach(&mut self, block: BlockView<'_>, first: usize, end: usize) {
         let (low, high) = match self.equity.path() {
-            EquityPath::AllIn => block.figures.reach(first, end - 1, lows, highs),
+            EquityPath::AllIn => {
+                let range = block.figures.range(first, end - 1);
+                (range.low, range.high)
+            }
             EquityPath::PerBar => (
-                kernel::lowest(&lows[first..end]),
-                kernel::highest(&highs[first..end]),
+                kernel::lowest(&block.bars.low[first..end]),
+                kernel::highest(&block.bars.high[first..end]),
             ),
         };
+        self.extend_reach(low, high);
+    }
+
+    /// The held position saw prices from `low` to `high`.
+    #[inline(always)]
+    fn extend_reach(&mut self, low: f64, high: f64) {
         if let Some(position) = &mut self.position {
-            position.low = position.low.min(low);
-            position.high = position.high.max(high);
+            position.low = kernel::lesser(position.low, low);
+            position.high = kernel::greater(position.high, high);
         }
     }
 

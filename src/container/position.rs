@@ -6,6 +6,7 @@
 use super::orders::{Execution, market, side};
 use super::{BlockView, Container, ContainerRules, Pending, Sink};
 use crate::execution::EntryOrder;
+use crate::kernel::{greater, lesser};
 use crate::portfolio::{Breaches, Entry, EntryTerms, Sizing};
 use admf_formats::event::{
     Accrual, ExitReason, Fill, Order, OrderStatus, PortfolioUpdate, PositionClose, PositionOpen,
@@ -46,12 +47,27 @@ pub(super) struct Position {
     pub(super) open_sequence: u64,
 }
 
+/// What an exit came to, for its events.
+pub(super) struct Closed {
+    pub(super) trade: u32,
+    fill: Fill,
+    update: PortfolioUpdate,
+    close: PositionClose,
+}
+
 impl Container {
-    /// Units of an entry and the limits that it met; `stop` is the price of its stop, NaN for none.
+    /// Units of an entry on the side of `sign` and the limits that it met; `measure` is what it is
+    /// sized by, `stop` the price of its stop, each NaN for none.
     #[inline]
-    fn entry(&self, rules: &ContainerRules, pending: &Pending, stop: f64, price: f64) -> Entry {
+    pub(super) fn entry(
+        &self,
+        rules: &ContainerRules,
+        sign: f64,
+        measure: f64,
+        stop: f64,
+        price: f64,
+    ) -> Entry {
         let commission = rules.execution.commission;
-        let sign = pending.target;
         let held = self.position.as_ref().map_or(0.0, |held| held.units);
         let bound = if held < 0.0 { 2.0 * held * price } else { 0.0 };
         let terms = EntryTerms {
@@ -63,8 +79,8 @@ impl Container {
             price,
             risk_per_unit: match rules.portfolio.sizing {
                 Sizing::RiskPerTrade { .. } => sign * (price - stop),
-                Sizing::Atr { multiple, .. } => multiple * pending.measure,
-                Sizing::Volatility { .. } => price * pending.measure,
+                Sizing::Atr { multiple, .. } => multiple * measure,
+                Sizing::Volatility { .. } => price * measure,
                 _ => f64::NAN,
             },
             commission,
@@ -74,7 +90,7 @@ impl Container {
 
     /// Units that all cash buys, where all of it goes into every entry.
     #[inline(always)]
-    fn all_in_units(&self, rules: &ContainerRules, price: f64) -> Result<f64, Reason> {
+    pub(super) fn all_in_units(&self, rules: &ContainerRules, price: f64) -> Result<f64, Reason> {
         let commission = rules.execution.commission;
         let units = commission.units_for(self.cash, price, |a, b| a / b);
         if units > 0.0 {
@@ -130,7 +146,7 @@ impl Container {
             self.all_in_units(rules, price)
         } else {
             let stop = exits.map_or(f64::NAN, |levels| levels.stop(sign > 0.0).0);
-            let entry = self.entry(rules, pending, stop, price);
+            let entry = self.entry(rules, sign, pending.measure, stop, price);
             self.tell_breaches(&entry.breaches, &execution, trade, sink);
             entry.units
         };
@@ -142,6 +158,23 @@ impl Container {
                 return;
             }
         };
+        self.enter(rules, &execution, units, price);
+        if let Some(levels) = exits {
+            self.begin_exits(rules, levels, execution.booked);
+        }
+        self.tell_opened(execution, sink);
+    }
+
+    /// Takes the position that an entry of `units`, signed, at `price` opens: everything but its
+    /// events, of which FILL comes next.
+    #[inline(always)]
+    pub(super) fn enter(
+        &mut self,
+        rules: &ContainerRules,
+        execution: &Execution,
+        units: f64,
+        price: f64,
+    ) {
         let commission = rules.execution.commission.of(units, price);
         self.cash = if self.is_all_in() {
             0.0
@@ -152,29 +185,20 @@ impl Container {
             qty: units,
             price,
             commission,
-            reference_price,
+            reference_price: execution.reference_price,
             units_after: units,
         };
-        let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(sign) as u8, 0));
         self.execution.fill(&fill);
-        let slippage = units * (price - reference_price);
-        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
-        let open = PositionOpen {
-            qty: units,
-            price,
-            commission,
-        };
-        let open_sequence = self.tell(sink, ts, bar, trade, fill, code, &open);
         self.position = Some(Position {
             units,
             entry_price: price,
-            entry_ts_ns: ts,
-            entry_bar: bar,
-            trade,
+            entry_ts_ns: execution.ts_ns,
+            entry_bar: execution.bar,
+            trade: self.trade,
             entries: 1,
             fills: 1,
             commission,
-            slippage,
+            slippage: units * (price - execution.reference_price),
             borrow: 0.0,
             entry_units: units,
             entry_value: units * price,
@@ -182,12 +206,36 @@ impl Container {
             realized: -0.0,
             low: price,
             high: price,
-            open_sequence,
+            open_sequence: self.sequence + 2,
         });
-        if let Some(levels) = exits {
-            self.begin_exits(rules, levels, execution.booked);
-        }
-        self.update(execution, units, price, trade, fill, sink);
+        self.hold(units, price);
+    }
+
+    /// FILL, POSITION_OPEN and PORTFOLIO_UPDATE of the entry that the position has had.
+    #[inline(always)]
+    pub(super) fn tell_opened<S: Sink>(&mut self, execution: Execution, sink: &mut S) {
+        let Some(position) = &self.position else {
+            return;
+        };
+        let (trade, units, price) = (position.trade, position.units, position.entry_price);
+        let commission = position.commission;
+        let fill = Fill {
+            qty: units,
+            price,
+            commission,
+            reference_price: execution.reference_price,
+            units_after: units,
+        };
+        let open = PositionOpen {
+            qty: units,
+            price,
+            commission,
+        };
+        let update = self.held(units, price);
+        let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(units) as u8, 0));
+        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
+        self.tell(sink, ts, bar, trade, fill, code, &open);
+        self.tell_update(execution, &update, trade, fill, sink);
     }
 
     /// Adds one more entry to the position: FILL, POSITION_UPDATE, PORTFOLIO_UPDATE. Its stops stay
@@ -212,7 +260,7 @@ impl Container {
         } else {
             f64::NAN
         };
-        let entry = self.entry(rules, &pending, stop, price);
+        let entry = self.entry(rules, sign, pending.measure, stop, price);
         self.tell_breaches(&entry.breaches, &execution, trade, sink);
         let added = match entry.units {
             Ok(units) => sign * units,
@@ -233,8 +281,8 @@ impl Container {
         position.slippage += added * (price - reference_price);
         position.entry_units += added;
         position.entry_value += added * price;
-        position.low = position.low.min(price);
-        position.high = position.high.max(price);
+        position.low = lesser(position.low, price);
+        position.high = greater(position.high, price);
         self.position = Some(position);
         let fill = Fill {
             qty: added,
@@ -289,8 +337,8 @@ impl Container {
         position.slippage += fill.qty * (price - reference_price);
         position.exit_value += closed * price;
         position.realized += gain;
-        position.low = position.low.min(price);
-        position.high = position.high.max(price);
+        position.low = lesser(position.low, price);
+        position.high = greater(position.high, price);
         self.position = Some(position);
         self.execution.fill(&fill);
         let (ts, bar, code) = (execution.ts_ns, execution.bar, side(sign) as u8);
@@ -316,10 +364,29 @@ impl Container {
         reason: ExitReason,
         sink: &mut S,
     ) {
-        let Some(position) = self.position.take() else {
+        let Some(Closed {
+            trade,
+            fill,
+            update,
+            close,
+        }) = self.leave(rules, &execution)
+        else {
             return;
         };
-        let trade = position.trade;
+        let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(fill.qty) as u8, 0));
+        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
+        self.tell_update(execution, &update, trade, fill, sink);
+        self.tell(sink, ts, bar, trade, fill, (reason as u8, 0), &close);
+    }
+
+    /// Gives the position up whole: everything but the events.
+    #[inline(always)]
+    pub(super) fn leave(
+        &mut self,
+        rules: &ContainerRules,
+        execution: &Execution,
+    ) -> Option<Closed> {
+        let position = self.position.as_ref()?;
         let sign = -position.units.signum();
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
@@ -333,12 +400,7 @@ impl Container {
             reference_price,
             units_after: 0.0,
         };
-        let (ts, bar) = (execution.ts_ns, execution.bar);
         self.execution.fill(&fill);
-        let slippage = position.slippage + fill.qty * (price - reference_price);
-        let code = (side(sign) as u8, 0);
-        let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
-        self.update(execution, 0.0, price, trade, fill, sink);
         let commissions = position.commission + commission;
         let fills = position.fills + 1;
         // With one entry and one exit the prices are those of the fills, to the bit.
@@ -349,7 +411,7 @@ impl Container {
             let units = position.entry_units;
             (position.entry_value / units, exit_value / units)
         };
-        let (lowest, highest) = (position.low.min(price), position.high.max(price));
+        let (lowest, highest) = (lesser(position.low, price), greater(position.high, price));
         let (worst, best) = if sign < 0.0 {
             (lowest, highest)
         } else {
@@ -367,13 +429,20 @@ impl Container {
             exit_price,
             pnl: gain - commissions - position.borrow,
             commission: commissions,
-            slippage,
+            slippage: position.slippage + fill.qty * (price - reference_price),
             borrow: position.borrow,
             mae: excursion(worst),
             mfe: excursion(best),
         };
-        self.trades.close(bar, &close);
-        self.tell(sink, ts, bar, trade, fill, (reason as u8, 0), &close);
+        self.trades.close(execution.bar, &close);
+        let trade = position.trade;
+        self.position = None;
+        Some(Closed {
+            trade,
+            fill,
+            update: self.hold(0.0, price),
+            close,
+        })
     }
 
     /// The borrow fee of `days` nights for the short position: ACCRUAL, PORTFOLIO_UPDATE. Equity up
@@ -406,6 +475,38 @@ impl Container {
         self.update(execution, units, price, trade, accrual, sink);
     }
 
+    /// From the booked bar on the container holds this: the PORTFOLIO_UPDATE of it.
+    #[inline(always)]
+    fn hold(&mut self, units: f64, price: f64) -> PortfolioUpdate {
+        self.equity.change(units, self.cash);
+        let update = self.held(units, price);
+        self.execution.update(&update);
+        update
+    }
+
+    #[inline(always)]
+    const fn held(&self, units: f64, price: f64) -> PortfolioUpdate {
+        PortfolioUpdate {
+            units,
+            cash: self.cash,
+            equity: self.cash + units * price,
+        }
+    }
+
+    #[inline(always)]
+    fn tell_update<S: Sink>(
+        &mut self,
+        execution: Execution,
+        update: &PortfolioUpdate,
+        trade: u32,
+        cause: u64,
+        sink: &mut S,
+    ) {
+        let (ts, bar) = (execution.ts_ns, execution.booked as u32);
+        let code = (side(update.units) as u8, 0);
+        self.tell(sink, ts, bar, trade, cause, code, update);
+    }
+
     /// PORTFOLIO_UPDATE: from the booked bar on the container holds this.
     #[inline(always)]
     fn update<S: Sink>(
@@ -417,19 +518,8 @@ impl Container {
         cause: u64,
         sink: &mut S,
     ) {
-        self.equity.change(units, self.cash);
-        let update = PortfolioUpdate {
-            units,
-            cash: self.cash,
-            equity: self.cash + units * price,
-        };
-        self.execution.update(&update);
-        let (ts, bar, code) = (
-            execution.ts_ns,
-            execution.booked as u32,
-            (side(units) as u8, 0),
-        );
-        self.tell(sink, ts, bar, trade, cause, code, &update);
+        let update = self.hold(units, price);
+        self.tell_update(execution, &update, trade, cause, sink);
     }
 
     /// ORDER of an entry that is rejected.

@@ -1,6 +1,6 @@
 //! Where a container's events go.
 
-use admf_formats::event::{EventKind, Payload, Stamp};
+use admf_formats::event::{EventKind, EventSet, Payload, Stamp};
 
 /// Takes events. The engine is compiled once per sink, so that an untraced sweep pays nothing.
 pub trait Sink {
@@ -10,8 +10,46 @@ pub trait Sink {
     /// Takes one wanted event.
     fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P);
 
-    /// The trade ended without ever opening: its order was rejected or expired.
+    /// The trade ended: its order was rejected or expired without opening it, or the rest of its
+    /// events is only counted.
     fn end_trade(&mut self, trade: u32);
+
+    /// Whether events of trades that are closed at the end of a block need only be counted.
+    fn only_counts_closed(&self) -> bool {
+        false
+    }
+
+    /// Counts events of such trades.
+    fn count_closed(&mut self, _: Untold) {}
+}
+
+/// Events that were only counted, as the steps of trades that they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untold {
+    /// Decisions: SIGNAL, ORDER_REQUEST, ORDER.
+    pub decisions: u64,
+    /// Entries: FILL, POSITION_OPEN, PORTFOLIO_UPDATE.
+    pub entries: u64,
+    /// Exits: FILL, PORTFOLIO_UPDATE, POSITION_CLOSE.
+    pub exits: u64,
+}
+
+impl Untold {
+    /// How many of them are of these kinds.
+    #[inline]
+    pub fn events(&self, kinds: EventSet) -> u64 {
+        use EventKind::{
+            Fill, Order, OrderRequest, PortfolioUpdate, PositionClose, PositionOpen, Signal,
+        };
+        let of = |each: [EventKind; 3]| {
+            each.map(|kind| u64::from(kinds.contains(kind)))
+                .iter()
+                .sum::<u64>()
+        };
+        self.decisions * of([Signal, OrderRequest, Order])
+            + self.entries * of([Fill, PositionOpen, PortfolioUpdate])
+            + self.exits * of([Fill, PortfolioUpdate, PositionClose])
+    }
 }
 
 /// Wants nothing.
@@ -29,4 +67,9 @@ impl Sink for NoSink {
 
     #[inline(always)]
     fn end_trade(&mut self, _: u32) {}
+
+    #[inline(always)]
+    fn only_counts_closed(&self) -> bool {
+        true
+    }
 }

@@ -1,19 +1,26 @@
-//! Figures of one block of closes that every span over it shares.
+//! Figures of one block of bars that every span over it shares.
 //!
-//! Built once per block and tile: prefix sums of returns (a span's sum is one subtraction), a
-//! disjoint sparse table of the extremes of the closes and one of the lows and highs
-//! (a span's extremes are two look-ups), and for every close where it is reached again.
+//! Built once per block and tile: prefix sums of returns (a span's sum is one subtraction), a sparse
+//! table of the extremes of the bars (a span's are two look-ups), and for every close where it is
+//! reached again.
 
-use crate::kernel::{self, Extremes, LEVELS};
+use crate::kernel::{self, Four, lesser};
 use admf_formats::units::QUANTUM_BARS;
 
-/// Extremes of a run of closes.
+/// Levels of the table: runs of 1, 2, 4 bars and so on, up to a whole block.
+const LEVELS: usize = QUANTUM_BARS.ilog2() as usize + 1;
+
+/// Extremes of a run of bars.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Extent {
+pub struct Range {
     /// Lowest close.
     pub min: f64,
     /// Highest close.
     pub max: f64,
+    /// Lowest low.
+    pub low: f64,
+    /// Highest high.
+    pub high: f64,
 }
 
 /// Where a close is reached again, and how deep closes fall before.
@@ -25,46 +32,31 @@ struct Recovery {
     depth: f64,
 }
 
-/// Prices are never NaN, so that one comparison and no NaN rule is enough.
-#[inline(always)]
-fn greater(a: f64, b: f64) -> f64 {
-    if a > b { a } else { b }
-}
-
-#[inline(always)]
-fn lesser(a: f64, b: f64) -> f64 {
-    if a < b { a } else { b }
-}
-
-/// Prefix sums and extremes of one block's closes.
+/// Prefix sums and extremes of one block.
 #[derive(Clone, Debug)]
 pub struct BlockFigures {
-    returns: Box<[[f64; 3]; QUANTUM_BARS + 1]>,
-    extents: Box<[Extremes; LEVELS]>,
-    reaches: Box<[Extremes; LEVELS]>,
-    /// For every bar, the run from it to the end of its part of the block, and the run from the
-    /// beginning of that part to it; parts double from level to level.
-    to_end: Box<Extremes>,
-    from_start: Box<Extremes>,
+    returns: Box<[Four; QUANTUM_BARS + 1]>,
+    /// Lowest close, highest close negated, lowest low, highest high negated, of the runs that
+    /// begin with each bar.
+    runs: [Box<[Four; QUANTUM_BARS]>; LEVELS],
     recoveries: Box<[Recovery; QUANTUM_BARS]>,
 }
+
+const NONE: Four = Four([0.0; 4]);
 
 impl BlockFigures {
     /// Figures of no block yet.
     pub fn new() -> BlockFigures {
         BlockFigures {
-            returns: Box::new([[0.0; 3]; QUANTUM_BARS + 1]),
-            extents: Box::new([Extremes::NONE; LEVELS]),
-            reaches: Box::new([Extremes::NONE; LEVELS]),
-            to_end: Box::new(Extremes::NONE),
-            from_start: Box::new(Extremes::NONE),
+            returns: Box::new([NONE; QUANTUM_BARS + 1]),
+            runs: std::array::from_fn(|_| Box::new([NONE; QUANTUM_BARS])),
             recoveries: Box::new([Recovery { at: 0, depth: 0.0 }; QUANTUM_BARS]),
         }
     }
 
     /// Bytes on the heap.
-    pub const BYTES: usize = size_of::<[[f64; 3]; QUANTUM_BARS + 1]>()
-        + 2 * (LEVELS + 1) * size_of::<Extremes>()
+    pub const BYTES: usize = size_of::<[Four; QUANTUM_BARS + 1]>()
+        + size_of::<[[Four; QUANTUM_BARS]; LEVELS]>()
         + size_of::<[Recovery; QUANTUM_BARS]>();
 
     /// Builds the figures of a block, which needs no other block. All columns are equally long.
@@ -84,19 +76,33 @@ impl BlockFigures {
         changes[..=from.min(closes.len() - 1)].fill(0.0);
         let mut sums = [0.0_f64; 3];
         for (into, change) in self.returns[1..=closes.len()].iter_mut().zip(changes) {
-            let down = lesser(change, 0.0);
+            let down = lesser(0.0, change);
             sums = [
                 sums[0] + change,
                 sums[1] + change * change,
                 sums[2] + down * down,
             ];
-            *into = sums;
+            *into = Four([sums[0], sums[1], sums[2], 0.0]);
         }
-        let parts = [&mut *self.to_end, &mut *self.from_start];
-        kernel::extremes_table(&mut self.extents, parts, closes, closes);
-        let parts = [&mut *self.to_end, &mut *self.from_start];
-        kernel::extremes_table(&mut self.reaches, parts, lows, highs);
+        self.build_runs(lows, highs, closes);
         self.build_recoveries(closes);
+    }
+
+    fn build_runs(&mut self, lows: &[f64], highs: &[f64], closes: &[f64]) {
+        let prices = closes.iter().zip(lows).zip(highs);
+        for (run, ((close, low), high)) in self.runs[0].iter_mut().zip(prices) {
+            *run = Four([*close, -close, *low, -high]);
+        }
+        for level in 1..LEVELS {
+            let length = 1 << (level - 1);
+            let Some(runs) = (closes.len() + 1).checked_sub(2 * length) else {
+                return;
+            };
+            let [shorter, longer] = &mut self.runs[level - 1..=level] else {
+                unreachable!("two levels are two");
+            };
+            kernel::double_runs(&**shorter, length, &mut longer[..runs]);
+        }
     }
 
     /// From the last bar back: what lies between a close and its recovery is a chain of recoveries.
@@ -116,17 +122,18 @@ impl BlockFigures {
         }
     }
 
-    /// Extremes of the closes from offset `first` to `last`, both counted.
+    /// Extremes of the bars from offset `first` to `last`, both counted.
     #[inline(always)]
-    pub fn extent(&self, first: usize, last: usize, closes: &[f64]) -> Extent {
-        let (min, max) = extremes(&self.extents, first, last, closes, closes);
-        Extent { min, max }
-    }
-
-    /// Lowest low and highest high of the bars from offset `first` to `last`, both counted.
-    #[inline(always)]
-    pub fn reach(&self, first: usize, last: usize, lows: &[f64], highs: &[f64]) -> (f64, f64) {
-        extremes(&self.reaches, first, last, lows, highs)
+    pub fn range(&self, first: usize, last: usize) -> Range {
+        let level = (last + 1 - first).ilog2() as usize;
+        let row = &self.runs[level % LEVELS];
+        let Four([min, max, low, high]) = row[first].least(row[last + 1 - (1 << level)]);
+        Range {
+            min,
+            max: -max,
+            low,
+            high: -high,
+        }
     }
 
     /// The first bar after `bar` whose close is not below its own (the number of bars of the block
@@ -141,28 +148,9 @@ impl BlockFigures {
     /// offset `first` up to but without `end`.
     #[inline(always)]
     pub fn return_sums(&self, first: usize, end: usize) -> [f64; 3] {
-        let (a, b) = (self.returns[first], self.returns[end]);
+        let (Four(a), Four(b)) = (self.returns[first], self.returns[end]);
         [b[0] - a[0], b[1] - a[1], b[2] - a[2]]
     }
-}
-
-/// Extremes of the bars from offset `first` to `last`, both counted.
-#[inline(always)]
-fn extremes(
-    table: &[Extremes; LEVELS],
-    first: usize,
-    last: usize,
-    lows: &[f64],
-    highs: &[f64],
-) -> (f64, f64) {
-    if first == last {
-        return (lows[first], highs[first]);
-    }
-    let row = &table[(first ^ last).ilog2() as usize];
-    (
-        lesser(row.low[first], row.low[last]),
-        greater(row.high[first], row.high[last]),
-    )
 }
 
 impl Default for BlockFigures {
@@ -176,13 +164,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn brute(closes: &[f64]) -> Extent {
-        Extent {
-            min: closes.iter().copied().fold(f64::INFINITY, f64::min),
-            max: closes.iter().copied().fold(0.0, f64::max),
-        }
-    }
-
     proptest! {
         #[test]
         fn a_run_has_the_extremes_of_all_its_bars(
@@ -195,10 +176,15 @@ mod tests {
             figures.build(&lows, &highs, &closes);
             let at = |part: f64| (part * closes.len() as f64) as usize;
             let (first, last) = (at(ends.0).min(at(ends.1)), at(ends.0).max(at(ends.1)));
-            prop_assert_eq!(figures.extent(first, last, &closes), brute(&closes[first..=last]));
-            let low = lows[first..=last].iter().copied().fold(f64::INFINITY, f64::min);
-            let high = highs[first..=last].iter().copied().fold(0.0, f64::max);
-            prop_assert_eq!(figures.reach(first, last, &lows, &highs), (low, high));
+            let lowest = |of: &[f64]| of[first..=last].iter().copied().fold(f64::INFINITY, f64::min);
+            let highest = |of: &[f64]| of[first..=last].iter().copied().fold(0.0, f64::max);
+            let expected = Range {
+                min: lowest(&closes),
+                max: highest(&closes),
+                low: lowest(&lows),
+                high: highest(&highs),
+            };
+            prop_assert_eq!(figures.range(first, last), expected);
             let recovered = (first + 1..closes.len()).find(|later| closes[*later] >= closes[first]);
             let recovered = recovered.unwrap_or(closes.len());
             let between = &closes[first + 1..recovered];

@@ -4,8 +4,8 @@
 //! `cash + units * close[i]`. A span is folded piecewise, one piece per quantum, in order; the
 //! pieces depend on the span and the quantum alone, never on how a run was tiled.
 
-use super::block::BlockFigures;
-use crate::kernel;
+use super::block::{BlockFigures, Range};
+use crate::kernel::{self, greater, lesser};
 use admf_formats::result::EquityTotals;
 use serde::{Deserialize, Serialize};
 
@@ -92,11 +92,18 @@ impl EquityFold {
         totals
     }
 
-    /// Folds the bars of the block from offset `first` up to but without `end`.
-    #[inline]
-    pub fn fold(&mut self, first: usize, end: usize, closes: &[f64], figures: &BlockFigures) {
+    /// Folds the bars of the block from offset `first` up to but without `end`. Gives their extremes
+    /// where it looked them up.
+    #[inline(always)]
+    pub fn fold(
+        &mut self,
+        first: usize,
+        end: usize,
+        closes: &[f64],
+        figures: &BlockFigures,
+    ) -> Option<Range> {
         if first >= end {
-            return;
+            return None;
         }
         self.totals.bars += (end - first) as u64;
         if self.totals.units == 0.0 {
@@ -107,12 +114,15 @@ impl EquityFold {
             } else {
                 self.extend_drawdown((end - first) as u64);
             }
-            return;
+            return None;
         }
         self.totals.bars_in_market += (end - first) as u64;
         match self.path {
-            EquityPath::AllIn => self.fold_all_in(first, end, closes, figures),
-            EquityPath::PerBar => self.fold_per_bar(first, end, closes),
+            EquityPath::AllIn => Some(self.fold_all_in(first, end, closes, figures)),
+            EquityPath::PerBar => {
+                self.fold_per_bar(first, end, closes);
+                None
+            }
         }
     }
 
@@ -126,7 +136,7 @@ impl EquityFold {
 
     #[inline]
     fn add_return(&mut self, change: f64) {
-        let down = change.min(0.0);
+        let down = lesser(0.0, change);
         self.totals.return_sum += change;
         self.totals.return_square_sum += change * change;
         self.totals.downside_square_sum += down * down;
@@ -155,8 +165,8 @@ impl EquityFold {
     #[inline(always)]
     fn fall(&mut self, bars: u64, depth: f64) {
         self.below += bars;
-        self.depth = self.depth.max(depth);
-        self.totals.drawdown_max = self.totals.drawdown_max.max(depth);
+        self.depth = greater(self.depth, depth);
+        self.totals.drawdown_max = greater(self.totals.drawdown_max, depth);
     }
 
     /// A close at the peak or above ends the run below it.
@@ -170,8 +180,14 @@ impl EquityFold {
         }
     }
 
-    #[inline]
-    fn fold_all_in(&mut self, first: usize, end: usize, closes: &[f64], figures: &BlockFigures) {
+    #[inline(always)]
+    fn fold_all_in(
+        &mut self,
+        first: usize,
+        end: usize,
+        closes: &[f64],
+        figures: &BlockFigures,
+    ) -> Range {
         let units = self.totals.units;
         // The bar before the piece lies under another span or in another block.
         self.add_return(units * closes[first] / self.previous - 1.0);
@@ -180,25 +196,27 @@ impl EquityFold {
         self.totals.return_sum += sum;
         self.totals.return_square_sum += square;
         self.totals.downside_square_sum += down;
-        let extent = figures.extent(first, end - 1, closes);
-        if units * extent.max < self.totals.peak {
-            let depth = 1.0 - units * extent.min / self.totals.peak;
+        let range = figures.range(first, end - 1);
+        if units * range.max < self.totals.peak {
+            let depth = 1.0 - units * range.min / self.totals.peak;
             self.fall((end - first) as u64, depth);
         } else {
             self.climb(first, end, closes, figures);
         }
         self.previous = units * closes[end - 1];
+        range
     }
 
     /// A piece that reaches the peak: from there on only closes that are not below all before them
     /// in the piece are visited.
+    #[inline(never)]
     fn climb(&mut self, first: usize, end: usize, closes: &[f64], figures: &BlockFigures) {
         let (units, peak) = (self.totals.units, self.totals.peak);
         let reaches = |close: &f64| units * close >= peak;
         let distance = closes[first..end].iter().position(reaches);
         let mut at = first + distance.expect("the highest close of the piece reaches the peak");
         if at > first {
-            let low = figures.extent(first, at - 1, closes).min;
+            let low = figures.range(first, at - 1).min;
             self.fall((at - first) as u64, 1.0 - units * low / peak);
         }
         loop {
@@ -214,11 +232,12 @@ impl EquityFold {
         }
         self.totals.peak = units * closes[at];
         if at + 1 < end {
-            let low = figures.extent(at + 1, end - 1, closes).min;
+            let low = figures.range(at + 1, end - 1).min;
             self.fall((end - at - 1) as u64, 1.0 - low / closes[at]);
         }
     }
 
+    #[inline(never)]
     fn fold_per_bar(&mut self, first: usize, end: usize, closes: &[f64]) {
         let (units, cash, closes) = (self.totals.units, self.cash, &closes[first..end]);
         // The bar before is the last one folded, in this block or the one before.

@@ -11,7 +11,7 @@ mod execution;
 mod recompute;
 mod trade;
 
-pub use block::{BlockFigures, Extent};
+pub use block::{BlockFigures, Range};
 pub use equity::{EquityFold, EquityPath};
 pub use execution::ExecutionFold;
 pub use recompute::{Recomputation, Totals};

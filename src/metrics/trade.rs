@@ -1,5 +1,6 @@
 //! Trade metrics: a fold over POSITION_CLOSE.
 
+use crate::kernel::greater;
 use admf_formats::event::PositionClose;
 use admf_formats::result::TradeTotals;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ impl TradeFold {
         totals.bars_held += u64::from(exit_bar - trade.entry_bar);
         totals.mae_sum += trade.mae;
         totals.mfe_sum += trade.mfe;
-        totals.mae_max = totals.mae_max.max(trade.mae);
+        totals.mae_max = greater(totals.mae_max, trade.mae);
         if trade.pnl > 0.0 {
             totals.winning += 1;
             totals.gross_profit += trade.pnl;

@@ -168,6 +168,46 @@ impl Ring {
         Append::Done
     }
 
+    /// Appends frames of one trade that lie one after another in a stage, `count` of them; false,
+    /// and nothing is done, where they must be tried one by one.
+    pub(super) fn append_frames(
+        &mut self,
+        pool: &mut Pool,
+        trade: u32,
+        frames: &[u8],
+        count: u64,
+    ) -> bool {
+        let bytes = frames.len();
+        if self.held.is_empty() && bytes <= pool.segment_bytes() {
+            self.take_segment(pool);
+        }
+        let has_room = (self.held.back())
+            .is_some_and(|head| head.used as usize + bytes <= pool.segment_bytes());
+        if !has_room || bytes as u64 > self.room() || !self.count_trade(trade, bytes as u64, count)
+        {
+            return false;
+        }
+        self.live_bytes += bytes as u64;
+        self.ledger.attempted += count;
+        let head = self.held.back_mut().expect("it has room");
+        let at = head.at + head.used as usize;
+        // The stage's own commit words are of no generation: readers end before them, until each
+        // frame is committed.
+        pool.frame_mut(at, bytes)[8..].copy_from_slice(&frames[8..]);
+        let mut next = 0;
+        while next < bytes {
+            let word = frames[next..next + 8].try_into().expect("eight bytes");
+            let (kind, _, length) =
+                parse_commit(u64::from_le_bytes(word)).expect("this process wrote the frame");
+            pool.commit(at + next, commit_word(head.generation, kind, length));
+            next += length;
+        }
+        head.used += bytes as u32;
+        head.frames += count as u32;
+        self.frames += count;
+        true
+    }
+
     /// Counts events of a stage that never came here.
     pub(super) fn count_staged(&mut self, recycled: u64, without_trade: u64) {
         self.ledger.attempted += recycled + without_trade;
@@ -190,6 +230,11 @@ impl Ring {
             .saturating_sub(self.live_bytes)
     }
 
+    /// Bytes of frames that are kept at most.
+    pub(super) const fn cap(&self) -> u64 {
+        self.rules.bytes_per_container
+    }
+
     /// Whether frames of open trades are here.
     pub(super) fn has_trades(&self) -> bool {
         !self.open.is_empty()
@@ -206,7 +251,7 @@ impl Ring {
                     return Err(Append::Done);
                 }
                 let over_cap = self.live_bytes + bytes as u64 > self.rules.bytes_per_container;
-                if over_cap || !self.count_trade(trade, bytes as u64) {
+                if over_cap || !self.count_trade(trade, bytes as u64, 1) {
                     if self.rules.on_full == OnFull::Strict {
                         return Err(Append::Full);
                     }
@@ -259,9 +304,9 @@ impl Ring {
         self.frames += 1;
     }
 
-    /// Counts a frame for its trade; false where too many trades are open.
+    /// Counts frames for their trade; false where too many trades are open.
     #[inline]
-    fn count_trade(&mut self, trade: u32, bytes: u64) -> bool {
+    fn count_trade(&mut self, trade: u32, bytes: u64, frames: u64) -> bool {
         let ordinal = self.ordinal;
         // Events are mostly of the newest trade.
         let at = match self.open.last() {
@@ -272,7 +317,7 @@ impl Ring {
         };
         let at = match at {
             Ok(at) => {
-                self.open[at].frames += 1;
+                self.open[at].frames += frames;
                 self.open[at].bytes += bytes;
                 return true;
             }
@@ -284,7 +329,7 @@ impl Ring {
         // The frame may still go into the segment that is the head now.
         let first = OpenTrade {
             trade,
-            frames: 1,
+            frames,
             bytes,
             first_ordinal: ordinal,
         };

@@ -19,6 +19,8 @@ pub const STAGE_BYTES: usize = 4096;
 pub struct Staged {
     /// Bytes that may wait before the ring's cap would be reached.
     limit: u32,
+    /// Bytes that the ring keeps at most.
+    cap: u32,
     /// Whether the ring has frames of open trades.
     ring_has_trades: bool,
     recycled: u64,
@@ -30,9 +32,16 @@ impl Staged {
     pub fn of(ring: &Ring) -> Staged {
         Staged {
             limit: ring.room().min(STAGE_BYTES as u64) as u32,
+            cap: ring.cap().min(STAGE_BYTES as u64) as u32,
             ring_has_trades: ring.has_trades(),
             ..Staged::default()
         }
+    }
+
+    /// Whether the ring's cap leaves room for so many bytes, at most those of a stage.
+    #[inline(always)]
+    pub const fn holds(&self, bytes: u64) -> bool {
+        self.cap as u64 >= bytes
     }
 
     /// Hands what was counted to the ring's ledger.
@@ -69,6 +78,7 @@ impl Stage {
             count: 0,
             now: Staged {
                 limit: 0,
+                cap: 0,
                 ring_has_trades: false,
                 recycled: 0,
                 without_trade: 0,
@@ -110,6 +120,12 @@ impl Stage {
         self.used = end;
         self.count += 1;
         true
+    }
+
+    /// Counts events of closed trades that never came here.
+    #[inline(always)]
+    pub const fn recycle(&mut self, events: u64) {
+        self.now.recycled += events;
     }
 
     /// The trade is closed in full, or will never open; true where the ring must be told too.
@@ -170,7 +186,14 @@ impl Stage {
 
     /// Commits what waits to the ring; tells what holds for the container from now on.
     pub fn settle(&mut self, ring: &mut Ring, pool: &mut Pool) -> Staged {
-        let mut at = 0;
+        let waits = &self.frames[..self.used];
+        let mut at = if self.is_mixed || waits.is_empty() {
+            0
+        } else if ring.append_frames(pool, self.trade, waits, self.count) {
+            self.used
+        } else {
+            0
+        };
         while at < self.used {
             let bytes = self.frame_bytes(at);
             let appended = ring.append_frame(pool, &self.frames[at..at + bytes]);

@@ -2,7 +2,7 @@
 
 use super::traces::Traces;
 use crate::Result;
-use crate::container::{Container, NoSink, Sink};
+use crate::container::{Container, NoSink, Sink, Untold};
 use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage, Staged};
 use crate::state::{StateReader, StateWriter};
 use crate::topology::{Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, TileSink, Worker};
@@ -24,6 +24,10 @@ struct RingSink<'a> {
     staged: Vec<Staged>,
     /// What each tracer selects, and whether it is staged: side by side, for every block asks.
     selections: Vec<(EventSet, bool)>,
+    /// Bytes that an open trade can have.
+    trade_bytes: u64,
+    /// Whether closed trades of the selected container need only be counted.
+    only_counts_closed: bool,
     containers: Vec<u64>,
     place: usize,
     /// Kinds that the selected container's tracer selects.
@@ -98,6 +102,16 @@ impl Sink for RingSink<'_> {
             self.end_trade_in_ring(trade);
         }
     }
+
+    #[inline(always)]
+    fn only_counts_closed(&self) -> bool {
+        self.only_counts_closed
+    }
+
+    #[inline(always)]
+    fn count_closed(&mut self, untold: Untold) {
+        self.stage.recycle(untold.events(self.kinds));
+    }
 }
 
 impl TileSink for RingSink<'_> {
@@ -107,7 +121,10 @@ impl TileSink for RingSink<'_> {
         let (kinds, is_stageable) = self.selections[place];
         self.kinds = kinds;
         self.is_staged = is_stageable && !self.refused[place];
-        self.stage.open(self.staged[place]);
+        let staged = self.staged[place];
+        // Where the cap could be reached, each event must be tried at its time.
+        self.only_counts_closed = self.is_staged && staged.holds(self.trade_bytes);
+        self.stage.open(staged);
     }
 
     #[inline(always)]
@@ -251,6 +268,8 @@ impl TileRunner {
             staged: self.tracers.iter().map(Tracer::stage).collect(),
             selections: self.tracers.iter().map(Tracer::selection).collect(),
             tracers: &mut self.tracers,
+            trade_bytes: job.rules.trade_bytes_max(),
+            only_counts_closed: false,
             containers: sets.iter().map(|set| set.index).collect(),
             place: 0,
             kinds: EventSet::NONE,
