@@ -306,30 +306,27 @@ impl Target {
     fn count(&mut self, values: &[f64; PIECE]) {
         let below = kernel::below_level(values, number(self.least));
         let above = kernel::above_level(values, number(self.greatest));
+        let (least, width, shift) = (self.least, self.greatest - self.least, self.shift());
         for word in 0..WORDS {
             self.below += u64::from(below[word].count_ones());
             let mut inside = !(below[word] | above[word]);
             while inside != 0 {
-                self.keep(key(values[word * 64 + inside.trailing_zeros() as usize]));
+                let own = key(values[word * 64 + inside.trailing_zeros() as usize % 64]);
                 inside &= inside - 1;
-            }
-        }
-    }
-
-    #[inline]
-    fn keep(&mut self, key: u64) {
-        // The least number below zero is the other zero, which equals the first and is one key.
-        if !(self.least..=self.greatest).contains(&key) {
-            return;
-        }
-        let part = (key - self.least) >> self.shift();
-        match &mut self.kept {
-            Kept::All(keys) => keys.push(key),
-            Kept::Parts(parts) => {
-                let part = &mut parts[part as usize];
-                part.count += 1;
-                part.least = part.least.min(key);
-                part.greatest = part.greatest.max(key);
+                let away = own.wrapping_sub(least);
+                // Where the interval ends at the zero that has no key, both zeros come through.
+                if away > width {
+                    continue;
+                }
+                match &mut self.kept {
+                    Kept::All(keys) => keys.push(own),
+                    Kept::Parts(parts) => {
+                        let part = &mut parts[(away >> shift) as usize % BUCKETS];
+                        part.count += 1;
+                        part.least = part.least.min(own);
+                        part.greatest = part.greatest.max(own);
+                    }
+                }
             }
         }
     }

@@ -268,7 +268,7 @@ impl Metrics {
     /// Every value in the order of [`Metrics::OBJECTIVES`]; NaN where it is null.
     pub fn values(&self) -> [f64; Metrics::OBJECTIVES.len()] {
         let or_nan = |value: Option<f64>| value.unwrap_or(f64::NAN);
-        let values = [
+        let mut values = [
             or_nan(self.sharpe_ratio),
             or_nan(self.sortino_ratio),
             or_nan(self.calmar_ratio),
@@ -309,7 +309,11 @@ impl Metrics {
             self.unfilled_orders as f64,
             self.risk_breaches as f64,
         ];
-        values.map(|value| if value.is_finite() { value } else { f64::NAN })
+        // In place: several at a time.
+        for value in &mut values {
+            *value = if value.is_finite() { *value } else { f64::NAN };
+        }
+        values
     }
 
     /// The value of a metric, always finite; `None` where it is null, and for a name that is not
