@@ -219,7 +219,8 @@ impl ArchiveWriter {
                 .expect("the stock has room for its batches");
         }
         let failure = Failure::default();
-        let (complete, sealing) = Sealing::start(folder, &failure)?;
+        let archives = manifest.containers.div_ceil(CONTAINERS_PER_ARCHIVE);
+        let (complete, sealing) = Sealing::start(folder, archives, &failure)?;
         let compressor = match options.compression {
             Compression::None => None,
             Compression::Zstd => {
@@ -228,7 +229,7 @@ impl ArchiveWriter {
         };
         let mut files = Files {
             complete,
-            is_complete: vec![false; manifest.containers.div_ceil(CONTAINERS_PER_ARCHIVE) as usize],
+            is_complete: vec![false; archives as usize],
             compressor,
             folder: folder.to_path_buf(),
             manifest: manifest.encode(),

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
 /// Threads: a sync waits for the disk, not for a processor.
-const THREADS: usize = 4;
+const THREADS: u64 = 4;
 
 /// Archives that wait for a thread at most.
 const WAITING: usize = 8;
@@ -23,9 +23,12 @@ pub struct Sealing {
 }
 
 impl Sealing {
-    /// Starts the threads; what is sent is sealed, and the first error kept in `failure`.
+    /// Starts the threads, no more than there are archives: a run of many small phases would
+    /// start and end them for nothing, and each leaves something in a heap of its own. What is sent
+    /// is sealed, and the first error kept in `failure`.
     pub(super) fn start(
         folder: &Path,
+        archives: u64,
         failure: &Failure,
     ) -> Result<(Sender<ArchiveFile>, Sealing)> {
         let (sender, receiver) = bounded::<ArchiveFile>(WAITING);
@@ -46,7 +49,9 @@ impl Sealing {
                 .spawn(seal)
                 .map_err(Error::io("start a thread for", folder))
         };
-        let threads = (0..THREADS).map(thread).collect::<Result<_>>()?;
+        let threads = (0..archives.clamp(1, THREADS))
+            .map(thread)
+            .collect::<Result<_>>()?;
         let sealing = Sealing {
             threads,
             failure: failure.clone(),
