@@ -12,7 +12,7 @@ pub trait Bytes {
 
     /// Reads as much of `into` as there is at `offset`; the rest is left as it is.
     ///
-    /// Errors: the system refuses to read.
+    /// Errors: the system refuses to read; the file became shorter than it was.
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<usize>;
 
     /// Reads all of `into`; false where the file ends before.
@@ -60,6 +60,19 @@ impl Bytes for FileBytes {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io("read", &self.path)(error)),
             }
+        }
+        let end = offset.saturating_add(done as u64);
+        // Whoever finds nothing where something was would take it for never written.
+        if done < into.len() && end < self.size {
+            return Err(Error::Damaged {
+                path: self.path.clone(),
+                offset: end,
+                message: format!(
+                    "the file ends here, but had {} bytes when it was opened: another program cut \
+                     it while it was read",
+                    self.size
+                ),
+            });
         }
         Ok(done)
     }

@@ -10,11 +10,15 @@ mod samples;
 
 use admf::segment::retention::Compression;
 use admf_formats::archive::{ArchiveHeader, HEADER_BYTES};
+use admf_formats::manifest::Manifest;
+use admf_tools::archive::Archive;
+use admf_tools::bytes::{Bytes, FileBytes};
 use admf_tools::decode::{self, What};
 use admf_tools::pool::Pool;
 use admf_tools::verify;
 use content::{Content, check, verified};
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -195,6 +199,85 @@ fn a_truncated_file_is_named() {
             cut += 1;
         }
         println!("{kind:?}: cut at {cut} lengths of {end}");
+    }
+}
+
+/// A file that another program cuts after so many reads.
+#[derive(Clone, Copy)]
+struct Cut<'a> {
+    file: &'a FileBytes,
+    path: &'a Path,
+    reads: &'a Cell<u32>,
+    length: usize,
+}
+
+impl Bytes for Cut<'_> {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> admf::Result<usize> {
+        if self.reads.get() == 1 {
+            let file = std::fs::File::options().write(true).open(self.path);
+            let cut = file.and_then(|file| file.set_len(self.length as u64));
+            cut.expect("writable");
+        }
+        self.reads.set(self.reads.get().saturating_sub(1));
+        self.file.read(offset, into)
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_an_error_and_nothing_of_it_is_taken_for_unwritten() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("archive_00000.admf");
+    for kind in KINDS {
+        let Samples { whole, content, .. } = samples(kind);
+        let sound = verified(&whole).1;
+        let (mut refused, mut tried) = (0, 0);
+        for length in parts(&whole).iter().map(|part| part.start + 50) {
+            for left in (1..40).step_by(3).chain((40..9000).step_by(331)) {
+                let reads = Cell::new(left);
+                std::fs::write(&path, &whole).expect("writable");
+                let file = FileBytes::open(&path).expect("readable");
+                let (file, path) = (&file, &*path);
+                let bytes = Cut {
+                    file,
+                    path,
+                    reads: &reads,
+                    length,
+                };
+                match verify::archive(path, bytes, &mut |_| {}) {
+                    Err(admf::Error::Damaged { message, .. }) => {
+                        assert!(message.contains("while it was read"), "{message}");
+                        refused += 1;
+                    }
+                    // It was read before it was cut.
+                    Ok(found) => assert_eq!(
+                        (found.losses, found.committed, found.events),
+                        (0, sound.committed, sound.events),
+                        "{kind:?}, cut to {length} after {left} reads"
+                    ),
+                    Err(other) => panic!("{other}"),
+                }
+                tried += 1;
+                std::fs::write(path, &whole).expect("writable");
+                reads.set(left);
+                let Ok(Ok(archive)) = Archive::open(bytes) else {
+                    continue;
+                };
+                let mut written = |event: &decode::Event<'_>| {
+                    let told = format!("{:?}", event.frame);
+                    let is_written = content.frames.values().any(|frame| *frame == told);
+                    assert!(!event.sealed || is_written, "{told} was never written");
+                    Ok(())
+                };
+                let all = |_: &Manifest, _| Ok(true);
+                let _ = decode::archive(path, &archive, What::Events, &all, &mut written);
+            }
+        }
+        println!("{kind:?}: {refused} of {tried} files that were cut while they were read");
+        assert!(refused > 20, "{kind:?}: {refused} of {tried}");
     }
 }
 
