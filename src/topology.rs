@@ -7,7 +7,7 @@ use crate::container::{BlockView, Container, ContainerRules, NoSink, RuleFeature
 use crate::features::{Feature, FeatureColumns};
 use crate::kernel;
 use crate::market::{BarBlock, BarsFile, LocalTimes};
-use crate::metrics::{BlockFigures, EquityPath};
+use crate::metrics::BlockFigures;
 use crate::state::{StateReader, StateWriter};
 use crate::strategy::{Columns, FEATURES_MAX, Masks, Strategy};
 use crate::{Error, Result};
@@ -388,16 +388,14 @@ impl Worker {
             if self.block.first_bar + self.block.bars as u64 <= job.span.first {
                 continue;
             }
-            if job.rules.equity_path() == EquityPath::AllIn {
-                let from = job.span.first.saturating_sub(self.block.first_bar) as usize;
-                let bars = self.block.bars;
-                self.figures.build_from(
-                    &self.block.low[..bars],
-                    &self.block.high[..bars],
-                    &self.block.close[..bars],
-                    from,
-                );
-            }
+            let from = job.span.first.saturating_sub(self.block.first_bar) as usize;
+            let bars = self.block.bars;
+            self.figures.build_from(
+                &self.block.low[..bars],
+                &self.block.high[..bars],
+                &self.block.close[..bars],
+                from,
+            );
             if job.rules.needs_local_times() {
                 let bars = self.block.bars;
                 self.times

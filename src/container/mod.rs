@@ -30,9 +30,9 @@ use wishes::Wishes;
 
 use crate::execution::{Entry, ExecutionRules, ExitRules, Waiting};
 use crate::features::{Feature, FeatureColumns};
-use crate::kernel;
+use crate::kernel::{greater, lesser};
 use crate::market::{BarBlock, Calendar, LocalTimes};
-use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, TradeFold};
+use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, Range, TradeFold};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::TraceRules;
 use crate::strategy::{FEATURES_MAX, Mask, Masks};
@@ -485,34 +485,17 @@ impl Container {
         let closes = &block.bars.close[..block.bars.bars];
         let range = self.equity.fold(first, end, closes, block.figures);
         self.folded = bar;
-        match range {
-            Some(range) => self.extend_reach(range.low, range.high),
-            None if first < end && self.position.is_some() => self.look_reach(block, first, end),
-            None => {}
+        if let Some(range) = range {
+            self.extend_reach(&range);
         }
     }
 
-    /// The held position saw the bars from offset `first` up to but without `end`.
-    fn look_reach(&mut self, block: BlockView<'_>, first: usize, end: usize) {
-        let (low, high) = match self.equity.path() {
-            EquityPath::AllIn => {
-                let range = block.figures.range(first, end - 1);
-                (range.low, range.high)
-            }
-            EquityPath::PerBar => (
-                kernel::lowest(&block.bars.low[first..end]),
-                kernel::highest(&block.bars.high[first..end]),
-            ),
-        };
-        self.extend_reach(low, high);
-    }
-
-    /// The held position saw prices from `low` to `high`.
+    /// The held position saw these bars.
     #[inline(always)]
-    fn extend_reach(&mut self, low: f64, high: f64) {
+    fn extend_reach(&mut self, range: &Range) {
         if let Some(position) = &mut self.position {
-            position.low = kernel::lesser(position.low, low);
-            position.high = kernel::greater(position.high, high);
+            position.low = lesser(position.low, range.low);
+            position.high = greater(position.high, range.high);
         }
     }
 

@@ -258,7 +258,7 @@ impl Container {
             let reason = ExitReason::CloseAtEnd;
             self.fold_to(block, last);
             // It is held through the whole of its last bar.
-            self.look_reach(block, at, at + 1);
+            self.extend_reach(&block.figures.range(at, at));
             execution.order =
                 self.exit_order(&market(-units, Some(reason)), ts_ns, last as u32, sink);
             self.close_position(rules, execution, reason, sink);

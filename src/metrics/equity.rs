@@ -93,7 +93,7 @@ impl EquityFold {
     }
 
     /// Folds the bars of the block from offset `first` up to but without `end`. Gives their extremes
-    /// where it looked them up.
+    /// where units are held.
     #[inline(always)]
     pub fn fold(
         &mut self,
@@ -117,13 +117,12 @@ impl EquityFold {
             return None;
         }
         self.totals.bars_in_market += (end - first) as u64;
+        let range = figures.range(first, end - 1);
         match self.path {
-            EquityPath::AllIn => Some(self.fold_all_in(first, end, closes, figures)),
-            EquityPath::PerBar => {
-                self.fold_per_bar(first, end, closes);
-                None
-            }
+            EquityPath::AllIn => self.fold_all_in(first, end, closes, figures, &range),
+            EquityPath::PerBar => self.fold_per_bar(&closes[first..end], &range),
         }
+        Some(range)
     }
 
     /// Folds one bar's equity.
@@ -187,7 +186,8 @@ impl EquityFold {
         end: usize,
         closes: &[f64],
         figures: &BlockFigures,
-    ) -> Range {
+        range: &Range,
+    ) {
         let units = self.totals.units;
         // The bar before the piece lies under another span or in another block.
         self.add_return(units * closes[first] / self.previous - 1.0);
@@ -196,7 +196,6 @@ impl EquityFold {
         self.totals.return_sum += sum;
         self.totals.return_square_sum += square;
         self.totals.downside_square_sum += down;
-        let range = figures.range(first, end - 1);
         if units * range.max < self.totals.peak {
             let depth = 1.0 - units * range.min / self.totals.peak;
             self.fall((end - first) as u64, depth);
@@ -204,7 +203,6 @@ impl EquityFold {
             self.climb(first, end, closes, figures);
         }
         self.previous = units * closes[end - 1];
-        range
     }
 
     /// A piece that reaches the peak: from there on only closes that are not below all before them
@@ -238,8 +236,8 @@ impl EquityFold {
     }
 
     #[inline(never)]
-    fn fold_per_bar(&mut self, first: usize, end: usize, closes: &[f64]) {
-        let (units, cash, closes) = (self.totals.units, self.cash, &closes[first..end]);
+    fn fold_per_bar(&mut self, closes: &[f64], range: &Range) {
+        let (units, cash) = (self.totals.units, self.cash);
         // The bar before is the last one folded, in this block or the one before.
         self.add_return((cash + units * closes[0]) / self.previous - 1.0);
         self.changed = false;
@@ -247,7 +245,19 @@ impl EquityFold {
         self.totals.return_sum += sum;
         self.totals.return_square_sum += square;
         self.totals.downside_square_sum += down;
-        self.mark_curve(closes, units, cash);
+        // Equity rises or falls with the close: its best and its worst are at the closes' extremes.
+        let (best, worst) = if units > 0.0 {
+            (range.max, range.min)
+        } else {
+            (range.min, range.max)
+        };
+        if cash + units * best < self.totals.peak {
+            let equity = cash + units * worst;
+            self.fall(closes.len() as u64, 1.0 - equity / self.totals.peak);
+            self.exhausted |= equity <= 0.0;
+        } else {
+            self.mark_curve(closes, units, cash);
+        }
         self.previous = cash + units * closes[closes.len() - 1];
     }
 
@@ -260,7 +270,7 @@ impl EquityFold {
             let peak = self.totals.peak.next_down();
             let at = kernel::next_extreme(closes, from, units, cash, peak, f64::NEG_INFINITY);
             if at > from {
-                // Equity rises or falls with the close, so that the worst close is the deepest.
+                // The worst close is the deepest.
                 let worst = if units > 0.0 {
                     kernel::lowest(&closes[from..at])
                 } else {

@@ -6,10 +6,14 @@
 
 use super::order::{COMMIT, PUBLISH, fence};
 use crate::{Error, Result};
-use memmap2::MmapMut;
+use memmap2::{Advice, MmapMut};
 use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
+
+/// What a new file is filled with, a piece at a time.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A file mapped for writing.
 pub(super) struct Map {
@@ -23,14 +27,37 @@ impl Map {
     ///
     /// Errors: the file cannot be created, locked or allocated.
     pub(super) fn create(path: &Path, bytes: usize) -> Result<Map> {
-        let mut map = Map::create_untouched(path, bytes)?;
-        map.map.fill(0);
+        let mut map = Map::create_with(path, bytes, |file| {
+            // Written first: the pages come in large pieces then, and a first touch of each that
+            // is there already takes a seventh of the time.
+            let mut rest = bytes;
+            while rest > 0 {
+                let piece = rest.min(ZEROS.len());
+                file.write_all(&ZEROS[..piece])?;
+                rest -= piece;
+            }
+            Ok(())
+        })?;
+        match map.map.advise(Advice::PopulateWrite) {
+            Ok(()) => {}
+            // Kernels before 5.14 do not know it: the pages are touched one by one.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => map.map.fill(0),
+            Err(error) => return Err(Error::io("touch", path)(error)),
+        }
         Ok(map)
     }
 
     /// Creates (or empties) the file; its pages fault when they are written for the first time.
     pub(super) fn create_untouched(path: &Path, bytes: usize) -> Result<Map> {
-        let file = File::options()
+        Map::create_with(path, bytes, |_| Ok(()))
+    }
+
+    fn create_with(
+        path: &Path,
+        bytes: usize,
+        fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+    ) -> Result<Map> {
+        let mut file = File::options()
             .read(true)
             .write(true)
             .create(true)
@@ -48,6 +75,7 @@ impl Map {
             .map_err(Error::io("size", path))?;
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes as u64)
             .map_err(|error| Error::io("allocate", path)(error.into()))?;
+        fill(&mut file).map_err(Error::io("fill", path))?;
         // SAFETY: a mapping is sound while nobody shrinks the file. The lock above keeps other
         // pools of ours away, and this process never truncates a file that is mapped; a foreign
         // program that ignores the lock is outside the contract of the results directory.
