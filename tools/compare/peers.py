@@ -67,8 +67,9 @@ class Admf:
 
     def metrics(self, results):
         traces = pathlib.Path(results) / "sweep/traces"
+        # It says on standard error that these records were not recomputed: not all was traced.
         out = subprocess.run(["target/release/admf-tools", "summary", str(traces)],
-                             stdout=subprocess.PIPE, check=True).stdout.decode()
+                             capture_output=True, check=True).stdout.decode()
         decoder, at = json.JSONDecoder(), 0
         while at < len(out):
             report, at = decoder.raw_decode(out, at)
