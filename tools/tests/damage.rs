@@ -121,7 +121,8 @@ impl Extent {
     fn of(self, parts: Vec<Range<usize>>, end: usize) -> Vec<usize> {
         let (inside, outside) = match self {
             Extent::Short => (9, 4099 * 8),
-            Extent::Long => (1, 61),
+            // Every bit of what holds something; zeros lie between.
+            Extent::Long => (1, 997 * 8),
             Extent::Every => (1, 1),
         };
         let is_inside = |number: usize| parts.iter().any(|part| part.contains(&number));
