@@ -277,6 +277,37 @@ fn a_full_disk_at_any_moment_is_told_and_the_run_goes_on_with_room() {
 }
 
 #[test]
+fn a_disk_that_checkpoints_fill_is_told_and_costs_no_result() {
+    let place = Place::new(20_000, 40);
+    let whole = place.undisturbed();
+    let often = ["--checkpoint-seconds", "0", "--threads", "1"];
+    let (mut warned, mut failed) = (0, 0);
+    // With room for the pool, then for the archive, then for both and one checkpoint.
+    for kib in [1536, 2048, 2560, 3072, 3584, 4096, 8192] {
+        let Some(disk) = Disk::mount(&place.at("disk"), &format!("{kib}k")) else {
+            return;
+        };
+        let ended = place.run(&disk.0, &often);
+        let told = "cannot write checkpoint";
+        warned += u64::from(ended.told.contains(told));
+        assert!(ended.told.matches(told).count() <= 1, "{}", ended.told);
+        if ended.code != Some(0) {
+            failed += 1;
+            ended.with(
+                1,
+                &[&disk.0.display().to_string(), "No space left on device"],
+            );
+        }
+        is_part(&results(&disk.0), &whole);
+        disk.remount("size=64m");
+        place.run(&disk.0, &often).with(0, &[]);
+        assert!(results(&disk.0) == whole, "{kib} KiB");
+    }
+    println!("{warned} told of a checkpoint, {failed} failed for another file");
+    assert!(warned > 0 && failed > 0);
+}
+
+#[test]
 fn a_read_only_disk_is_told_and_left_as_it_is() {
     let place = Place::new(2000, 4);
     let Some(disk) = Disk::mount(&place.at("disk"), "64m") else {

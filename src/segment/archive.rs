@@ -247,7 +247,7 @@ impl ArchiveWriter {
         };
         let (told, delay) = (Arc::clone(&failure), options.delay);
         let write = move || {
-            for message in received {
+            for message in &received {
                 if let Some(delay) = delay {
                     std::thread::sleep(delay);
                 }
@@ -287,6 +287,11 @@ impl ArchiveWriter {
                 };
                 if let Err(error) = written {
                     tell(&told, error);
+                    // Workers find no buffer and end. Until then their messages are thrown away: a
+                    // bounded queue keeps what it holds when its reader goes, and with it the
+                    // receipts and answers that a worker waits for.
+                    drop((buffers_back, batches_back));
+                    received.iter().for_each(drop);
                     return;
                 }
             }
