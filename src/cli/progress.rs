@@ -58,14 +58,12 @@ fn show(phase: &str, containers: u64, budget: u64, finished: &AtomicU64, over: &
         } else if last_line.elapsed() >= LINE {
             last_line = Instant::now();
             let rate = done as f64 / started.elapsed().as_secs_f64();
-            let eta = if rate > 0.0 {
-                (containers - done) as f64 / rate
+            let eta = if done > 0 {
+                format!("{:.0} s", (containers - done) as f64 / rate)
             } else {
-                f64::INFINITY
+                "not known yet".to_owned()
             };
-            eprintln!(
-                "{phase}: {done}/{containers} containers, {rate:.0}/s, ETA {eta:.0} s, {memory}"
-            );
+            eprintln!("{phase}: {done}/{containers} containers, {rate:.0}/s, ETA {eta}, {memory}");
         }
         std::thread::park_timeout(TICK);
     }
