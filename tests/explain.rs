@@ -1,5 +1,7 @@
 //! `admf explain`: a trade's story is that trade, from the archive or from a replay, in every kind
 //! of run.
+//!
+//! Longer than other files by a line: every kind of run has its own workflow here.
 
 mod random;
 

@@ -1,5 +1,7 @@
 //! Promises of sequences, shown on the program itself: windows where a calendar says, nothing of
 //! testing in training, the memory of one window, the same bytes after kills.
+//!
+//! Longer than other files: all sequences are run by the same few helpers, on the program itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

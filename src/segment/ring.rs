@@ -2,6 +2,8 @@
 //!
 //! Retention is logical: what is kept follows from the events and the rules alone, never from how
 //! frames happen to lie in segments. Segments are recycled as soon as nothing kept lies in them.
+//!
+//! Longer than other files by a few lines: admitting, moving and forgetting frames keep one ledger.
 
 mod past;
 mod saved;
