@@ -4,7 +4,7 @@
 //! block's columns stay in cache and are computed once for the whole tile.
 
 use crate::container::{BlockView, Container, ContainerRules, NoSink, RuleFeatures, Sink, Span};
-use crate::features::{Feature, FeatureColumns};
+use crate::features::{DistinctFeatures, Feature, FeatureColumns};
 use crate::kernel;
 use crate::market::{BarBlock, BarsFile, LocalTimes};
 use crate::metrics::BlockFigures;
@@ -193,15 +193,41 @@ pub fn checked_features(
     Ok(features)
 }
 
+/// The features of a parameter set that are computed, each with its place among the container's
+/// columns: those of its strategy from the first place on, those of its rules from the last one
+/// backwards. Columns that the strategy does not read in the direction of the portfolio are none.
+///
+/// Errors: there are too many.
+pub fn read_features(
+    strategy: &dyn Strategy,
+    container: &ContainerRules,
+    values: &[f64; PARAMETERS_MAX],
+) -> Result<impl Iterator<Item = (usize, Feature)>> {
+    let mut features = set_features(strategy, &container.features, values);
+    if features.len() > FEATURES_MAX {
+        features = checked_features(strategy, &container.features, values)?;
+    }
+    let own = features.len() - container.features.of(values).len();
+    let direction = container.portfolio.direction;
+    let features = features.into_iter().enumerate();
+    let read = features.filter(move |(at, _)| *at >= own || strategy.reads(*at, direction));
+    Ok(read.map(move |(at, feature)| match at.checked_sub(own) {
+        None => (at, feature),
+        Some(number) => (RuleFeatures::place(number as u8), feature),
+    }))
+}
+
 /// Distinct features of a tile.
 struct TileFeatures {
     features: Vec<Feature>,
-    /// For each set where its own lie among them: those of its strategy from the first place on,
-    /// those of its rules from the last one backwards.
+    /// For each set where its own lie among them, as [`read_features`] places them.
     columns: Vec<[u16; FEATURES_MAX]>,
     /// Where the measure lies that entries are sized by.
     measure: Option<u16>,
 }
+
+/// The place of a column that is not computed: whoever reads it is stopped by the bounds.
+const NOT_READ: u16 = u16::MAX;
 
 /// Distinct features of a tile.
 ///
@@ -211,43 +237,37 @@ fn plan_features(
     container: &ContainerRules,
     sets: &[ParameterSet],
 ) -> Result<TileFeatures> {
-    let rules = &container.features;
-    let mut features: Vec<Feature> = Vec::new();
+    let mut features = DistinctFeatures::default();
     let mut columns = Vec::with_capacity(sets.len());
     for set in sets {
-        let needed = set_features(strategy, rules, &set.values);
-        let known = |feature: &Feature| features.iter().position(|other| other == feature);
-        if needed.len() > FEATURES_MAX || needed.iter().any(|feature| known(feature).is_none()) {
-            checked_features(strategy, rules, &set.values)?;
+        let (mut indices, mut has_new) = ([NOT_READ; FEATURES_MAX], false);
+        for (place, feature) in read_features(strategy, container, &set.values)? {
+            let (known, is_new) = features.place(feature);
+            indices[place] = known as u16;
+            has_new |= is_new;
         }
-        let own = needed.len() - rules.of(&set.values).len();
-        let mut indices = [0; FEATURES_MAX];
-        for (at, feature) in needed.into_iter().enumerate() {
-            let known = features.iter().position(|other| *other == feature);
-            let place = if at < own {
-                at
-            } else {
-                RuleFeatures::place((at - own) as u8)
-            };
-            indices[place] = known.unwrap_or_else(|| {
-                features.push(feature);
-                features.len() - 1
-            }) as u16;
+        if has_new {
+            checked_features(strategy, &container.features, &set.values)?;
         }
         columns.push(indices);
     }
-    let measure = container.measure().map(|measure| {
-        let known = features.iter().position(|other| *other == measure);
-        known.unwrap_or_else(|| {
-            features.push(measure);
-            features.len() - 1
-        }) as u16
-    });
+    let measure = container
+        .measure()
+        .map(|measure| features.place(measure).0 as u16);
     Ok(TileFeatures {
-        features,
+        features: features.into_features(),
         columns,
         measure,
     })
+}
+
+/// Bytes of the feature columns that a tile of so many sets needs, where these are the features.
+///
+/// Shape: features may repeat, where they stand for others that take no more.
+pub fn column_bytes(features: &[Feature], sets: usize) -> usize {
+    FeatureColumns::bytes(features)
+        + DistinctFeatures::bytes(features.len())
+        + sets * size_of::<[u16; FEATURES_MAX]>()
 }
 
 /// Bytes of the feature columns that a tile of these sets needs.
@@ -259,7 +279,7 @@ pub fn feature_bytes(
     sets: &[ParameterSet],
 ) -> Result<usize> {
     let tile = plan_features(strategy, rules, sets)?;
-    Ok(FeatureColumns::bytes(&tile.features) + size_of_val(tile.columns.as_slice()))
+    Ok(column_bytes(&tile.features, sets.len()))
 }
 
 /// First bar on which this set may decide: one after the first on which all features of its strategy

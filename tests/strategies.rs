@@ -42,12 +42,20 @@ fn read(path: &Path) -> Vec<Bar> {
     bars
 }
 
-/// What the engine says: its features and masks, quantum by quantum.
-fn engine(strategy: &dyn Strategy, parameters: &[f64], bars: &[Bar]) -> Vec<Says> {
-    let (mut features, mut indices) = (Vec::<Feature>::new(), [0; FEATURES_MAX]);
-    for (index, feature) in indices.iter_mut().zip(strategy.features(parameters)) {
-        *index = features.len() as u16;
-        features.push(feature);
+/// What the engine says of the sides of this direction: its features and masks, quantum by quantum.
+/// Columns that the strategy does not read are not there.
+fn engine(
+    strategy: &dyn Strategy,
+    parameters: &[f64],
+    direction: Direction,
+    bars: &[Bar],
+) -> Vec<Says> {
+    let (mut features, mut indices) = (Vec::<Feature>::new(), [u16::MAX; FEATURES_MAX]);
+    for (which, feature) in strategy.features(parameters).into_iter().enumerate() {
+        if strategy.reads(which, direction) {
+            indices[which] = features.len() as u16;
+            features.push(feature);
+        }
     }
     let mut columns = FeatureColumns::new(features);
     let (mut block, mut says) = (BarBlock::new(), Vec::new());
@@ -65,18 +73,28 @@ fn engine(strategy: &dyn Strategy, parameters: &[f64], bars: &[Bar]) -> Vec<Says
         columns.push(&block, 0);
         let mut masks = Masks::default();
         let own = Columns::new(&columns, indices);
-        strategy.masks(parameters, &own, Direction::LongShort, &mut masks);
+        strategy.masks(parameters, &own, direction, &mut masks);
         let is = |mask: &Mask, k: usize| mask[k / 64] >> (k % 64) & 1 == 1;
         says.extend((0..chunk.len()).map(|k| {
-            [
+            let says = [
                 is(&masks.enter_long, k),
                 is(&masks.exit_long, k),
                 is(&masks.enter_short, k),
                 is(&masks.exit_short, k),
-            ]
+            ];
+            on_sides(direction, says)
         }));
     }
     says
+}
+
+/// What is said of the sides that a direction allows.
+fn on_sides(direction: Direction, says: Says) -> Says {
+    let (long, short) = (
+        direction != Direction::ShortOnly,
+        direction != Direction::LongOnly,
+    );
+    std::array::from_fn(|at| says[at] && if at < 2 { long } else { short })
 }
 
 /// Indicators as their definitions read, each value on its own; NaN where there is none.
@@ -335,7 +353,12 @@ fn check(data: &Path) {
         for parameters in parameter_sets(strategy) {
             let name = strategy.name();
             let expected = reference(name, &parameters, &bars);
-            let found = engine(strategy, &parameters, &bars);
+            for direction in [Direction::LongOnly, Direction::ShortOnly] {
+                let found = engine(strategy, &parameters, direction, &bars);
+                let expected = expected.iter().map(|says| on_sides(direction, *says));
+                assert!(found.into_iter().eq(expected), "{name} {direction:?}");
+            }
+            let found = engine(strategy, &parameters, Direction::LongShort, &bars);
             let first = (0..bars.len()).find(|i| found[*i] != expected[*i]);
             assert!(
                 first.is_none(),
@@ -415,8 +438,9 @@ proptest! {
         changed.extend_from_slice(&other[at + 1..]);
         for strategy in strategy::all() {
             for parameters in parameter_sets(strategy) {
-                let before = engine(strategy, &parameters, &bars);
-                let after = engine(strategy, &parameters, &changed);
+                let direction = Direction::LongShort;
+                let before = engine(strategy, &parameters, direction, &bars);
+                let after = engine(strategy, &parameters, direction, &changed);
                 prop_assert!(before[..=at] == after[..=at], "{}", strategy.name());
             }
         }

@@ -6,6 +6,7 @@ use super::levels::{self, Side};
 use super::own::Own;
 use super::{averages, oscillators, statistics, trend, volume};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// The longest window of an indicator; its history is part of the plan.
 pub const WINDOW_BARS_MAX: u32 = 1 << 20;
@@ -90,6 +91,25 @@ macro_rules! features {
                     })?
                 ),+ ))?), )+
                 _ => Err(format!("`{name}` is no feature")),
+            }
+        }
+
+        /// Features that are equal have the same hash.
+        impl Hash for Feature {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                std::mem::discriminant(self).hash(state);
+                match self {
+                    // A zero may have either sign.
+                    $( Feature::$variant $(( $($parameter),+ ))? => {
+                        $( $( (0.0 + $parameter.number()).to_bits().hash(state); )+ )?
+                    } )+
+                    Feature::Own(own) => {
+                        own.name().hash(state);
+                        for value in own.parameters() {
+                            (0.0 + value).to_bits().hash(state);
+                        }
+                    }
+                }
             }
         }
 

@@ -7,6 +7,7 @@
 mod averages;
 mod bars;
 mod column;
+mod distinct;
 mod double;
 mod feature;
 mod history;
@@ -22,6 +23,7 @@ mod window;
 
 pub use bars::{Bar, Bars};
 pub use column::{Column, FeatureColumns, FeatureSeries};
+pub use distinct::DistinctFeatures;
 pub use feature::{FEATURES, Feature, FeatureName, WINDOW_BARS_MAX};
 pub use indicator::Indicator;
 pub use own::{OWN_PARAMETERS_MAX, Own, OwnFeature};

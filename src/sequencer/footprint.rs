@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use crate::container::ContainerRules;
-use crate::features::{Feature, FeatureColumns};
+use crate::features::{DistinctFeatures, Feature, FeatureColumns};
 use crate::strategy::{FEATURES_MAX, Strategy};
 use crate::sweep::Space;
 use crate::{Result, topology};
@@ -21,44 +21,37 @@ pub(super) fn feature_bytes(
     space: &Space,
     layout: &Layout<'_>,
 ) -> Result<usize> {
-    let corners = space.corners();
     // The largest feature of each place.
-    let mut largest: Vec<Feature> = Vec::new();
-    for values in &corners {
-        let features = topology::checked_features(strategy, &rules.features, values)?;
-        for (place, feature) in features.into_iter().enumerate() {
-            let bytes = |feature: &Feature| FeatureColumns::bytes(std::slice::from_ref(feature));
-            match largest.get_mut(place) {
-                Some(known) if bytes(known) < bytes(&feature) => *known = feature,
-                Some(_) => {}
-                None => largest.push(feature),
+    let mut largest = [None; FEATURES_MAX];
+    let bytes = |feature: Feature| FeatureColumns::bytes(&[feature]);
+    for values in &space.corners() {
+        topology::checked_features(strategy, &rules.features, values)?;
+        for (place, feature) in topology::read_features(strategy, rules, values)? {
+            if largest[place].is_none_or(|known| bytes(known) < bytes(feature)) {
+                largest[place] = Some(feature);
             }
         }
     }
     let sets = layout.sets_max() as usize;
-    let counts = match layout.grid() {
-        Some(grid) if !space.is_sampled() => {
-            let mut places: Vec<Vec<Feature>> = vec![Vec::new(); largest.len()];
-            for raw in grid.raw_sets(grid.tile(0)) {
-                let values = space.raw_values(raw);
-                let features = topology::set_features(strategy, &rules.features, &values);
-                for (known, feature) in places.iter_mut().zip(features) {
-                    if !known.contains(&feature) {
-                        known.push(feature);
-                    }
-                }
+    let mut counts = [sets; FEATURES_MAX];
+    if let (Some(grid), false) = (layout.grid(), space.is_sampled()) {
+        let mut distinct: [DistinctFeatures; FEATURES_MAX] = Default::default();
+        for raw in grid.raw_sets(grid.tile(0)) {
+            let values = space.raw_values(raw);
+            for (place, feature) in topology::read_features(strategy, rules, &values)? {
+                distinct[place].place(feature);
             }
-            places.iter().map(Vec::len).collect()
         }
-        _ => vec![sets; largest.len()],
-    };
+        counts = distinct.map(|features| features.len());
+    }
     let worst: Vec<Feature> = largest
         .into_iter()
         .zip(counts)
+        .filter_map(|(feature, count)| Some((feature?, count)))
         .flat_map(|(feature, count)| std::iter::repeat_n(feature, count))
         .chain(rules.measure())
         .collect();
-    Ok(FeatureColumns::bytes(&worst) + sets * size_of::<[u16; FEATURES_MAX]>())
+    Ok(topology::column_bytes(&worst, sets))
 }
 
 #[cfg(test)]

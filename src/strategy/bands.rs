@@ -5,6 +5,16 @@ use crate::features::Feature;
 use crate::kernel::{above_level, below_level};
 use crate::portfolio::Direction;
 
+/// Whether a direction reads this one of a lower band, a middle and an upper band: below the lower
+/// one longs begin, above the upper one shorts, and both end at the middle.
+pub(super) fn reads_band(which: usize, direction: Direction) -> bool {
+    match which {
+        0 => direction != Direction::ShortOnly,
+        2 => direction != Direction::LongOnly,
+        _ => true,
+    }
+}
+
 /// Buys oversold, sells overbought.
 pub(super) struct Rsi;
 
@@ -66,13 +76,17 @@ impl Strategy for Bollinger {
         ]
     }
 
+    fn reads(&self, which: usize, direction: Direction) -> bool {
+        reads_band(which, direction)
+    }
+
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let close = columns.close();
-        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which));
+        let band = |which| columns.feature(which);
         masks.set_sides(
             direction,
-            || [lower.above(close), close.above(middle)],
-            || [close.above(upper), middle.above(close)],
+            || [band(0).above(close), close.above(band(1))],
+            || [close.above(band(2)), band(1).above(close)],
         );
     }
 }
@@ -102,6 +116,13 @@ impl Strategy for Donchian {
             Feature::DonchianLow(entry),
             Feature::DonchianHigh(exit),
         ]
+    }
+
+    fn reads(&self, which: usize, direction: Direction) -> bool {
+        match which {
+            0 | 1 => direction != Direction::ShortOnly,
+            _ => direction != Direction::LongOnly,
+        }
     }
 
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {

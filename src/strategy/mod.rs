@@ -93,6 +93,13 @@ pub trait Strategy: Sync {
     /// The features that this parameter set needs, at most [`FEATURES_MAX`].
     fn features(&self, parameters: &[f64]) -> Vec<Feature>;
 
+    /// Whether [`Strategy::masks`] reads the column of its feature number `which` in this direction:
+    /// one that no container reads is not computed. All of them count for the first bar on which a
+    /// container may decide.
+    fn reads(&self, _which: usize, _direction: Direction) -> bool {
+        true
+    }
+
     /// Writes the masks of one block: they come as another container left them, and those of a side
     /// that `direction` does not allow are not read. Bits of
     /// bars before the first decision, or beyond the block, are ignored.

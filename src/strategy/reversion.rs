@@ -1,5 +1,6 @@
 //! Strategies that expect a price to come back to its mean or to turn at a level.
 
+use super::bands::reads_band;
 use super::logic::{both, either, scaled};
 
 use super::{Columns, Masks, Strategy};
@@ -36,13 +37,17 @@ impl Strategy for Keltner {
         ]
     }
 
+    fn reads(&self, which: usize, direction: Direction) -> bool {
+        reads_band(which, direction)
+    }
+
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let close = columns.close();
-        let [lower, middle, upper] = [0, 1, 2].map(|which| columns.feature(which));
+        let band = |which| columns.feature(which);
         masks.set_sides(
             direction,
-            || [lower.above(close), close.above(middle)],
-            || [close.above(upper), middle.above(close)],
+            || [band(0).above(close), close.above(band(1))],
+            || [close.above(band(2)), band(1).above(close)],
         );
     }
 }
