@@ -102,6 +102,20 @@ dispatched! {
     pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded
 }
 dispatched! {
+    /// Bits where `a > level`, as [`above_level`]; words whose bounds decide are not compared.
+    pub fn above_level_bounded(
+        a: Bounded<'_>,
+        level: f64,
+    ) -> Mask, above_level_bounded, above_level_bounded
+}
+dispatched! {
+    /// Bits where `a < level`, as [`below_level`]; words whose bounds decide are not compared.
+    pub fn below_level_bounded(
+        a: Bounded<'_>,
+        level: f64,
+    ) -> Mask, below_level_bounded, below_level_bounded
+}
+dispatched! {
     /// Least figures of runs twice as long as those of `runs`, which are `length` long and begin
     /// with each bar; `into` has as many places. No figure is NaN.
     pub fn double_runs(runs: &[Four], length: usize, into: &mut [Four]), double_runs, double_runs
@@ -165,6 +179,53 @@ dispatched! {
     ) -> usize, next_outside, next_outside
 }
 
+dispatched! {
+    /// Bands: `means[k] + width * deviations[k]`. All slices are equally long.
+    pub fn bands(
+        means: &[f64],
+        deviations: &[f64],
+        width: f64,
+        into: &mut [f64],
+    ), bands, bands
+}
+dispatched! {
+    /// The greater ones of pairs, none of which is NaN. All slices are equally long.
+    pub fn greater_ones(a: &[f64], b: &[f64], into: &mut [f64]), greater_ones, greater_ones
+}
+dispatched! {
+    /// The lesser ones of pairs, none of which is NaN. All slices are equally long.
+    pub fn lesser_ones(a: &[f64], b: &[f64], into: &mut [f64]), lesser_ones, lesser_ones
+}
+dispatched! {
+    /// Lines each of whose values is made of the one before, at most [`LINES`] of one kind, one per
+    /// lane: alone each would wait for itself. `closes` has the bar before and the bars; each line
+    /// of `into` has one place per bar; lanes beyond them are not touched.
+    pub fn recurse(
+        kind: Recursion,
+        closes: &[f64],
+        factors: &[[f64; LINES]; 3],
+        state: &mut [[f64; LINES]; 3],
+        into: &mut [&mut [f64]],
+    ), recurse, recurse
+}
+
+/// Lines that [`recurse`] computes at a time: as many as hide how long one value takes.
+pub const LINES: usize = 16;
+
+/// What the lines of [`recurse`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recursion {
+    /// `average + alpha * (close - average)`. Factor and state: the alpha, the average.
+    Average,
+    /// The difference of two averages of the close. Factors and state: both alphas, both averages.
+    Difference,
+    /// The average of such a difference, whose alpha and value are the third ones.
+    Signal,
+    /// Wilder's relative strength index of n moves: 100 without a loss, 50 without a move. Factors:
+    /// n and n - 1. State: the average gain, the average loss.
+    Strength,
+}
+
 /// `a + b` as its rounded value and the exact error of the rounding (Knuth).
 #[inline(always)]
 pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
@@ -190,7 +251,9 @@ pub fn prefetch<T>(value: &T) {
 
 /// The loops as any processor runs them.
 mod portable {
-    use super::{Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, WORDS, greater, lesser};
+    use super::{
+        Bounded, Bounds, Four, LANES, LINES, Mask, QUANTUM_BARS, Recursion, WORDS, greater, lesser,
+    };
 
     #[inline(always)]
     pub(super) fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask {
@@ -250,6 +313,25 @@ mod portable {
             }
         }
         mask
+    }
+
+    /// A level as a column.
+    fn level_of(level: f64) -> ([f64; QUANTUM_BARS], Bounds) {
+        let bounds = Bounds {
+            low: [level; WORDS],
+            high: [level; WORDS],
+        };
+        ([level; QUANTUM_BARS], bounds)
+    }
+
+    pub(super) fn above_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
+        let (values, bounds) = &level_of(level);
+        above_bounded(a, Bounded { values, bounds })
+    }
+
+    pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
+        let (values, bounds) = &level_of(level);
+        above_bounded(Bounded { values, bounds }, a)
     }
 
     #[inline(always)]
@@ -320,19 +402,22 @@ mod portable {
         }
     }
 
+    /// Bars at a time of which deviations are summed: sums of fewer would wait for one another.
+    const SUMS: usize = 2 * LANES;
+
     /// Several bars at a time, each over its own window in order.
     #[inline(always)]
     pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
         let bars = into.len();
         let means = &means[..bars];
         let window = closes.len() + 1 - bars;
-        let (whole, rest) = into.as_chunks_mut::<LANES>();
-        let (whole_means, rest_means) = means.as_chunks::<LANES>();
+        let (whole, rest) = into.as_chunks_mut::<SUMS>();
+        let (whole_means, rest_means) = means.as_chunks::<SUMS>();
         for (at, (into, means)) in whole.iter_mut().zip(whole_means).enumerate() {
-            let mut squares = [0.0; LANES];
-            let closes = &closes[at * LANES..][..window + LANES - 1];
-            for closes in closes.array_windows::<LANES>() {
-                for lane in 0..LANES {
+            let mut squares = [0.0; SUMS];
+            let closes = &closes[at * SUMS..][..window + SUMS - 1];
+            for closes in closes.array_windows::<SUMS>() {
+                for lane in 0..SUMS {
                     let away = closes[lane] - means[lane];
                     squares[lane] += away * away;
                 }
@@ -347,6 +432,91 @@ mod portable {
                 sum + away * away
             });
             *into = (squares / divisor).sqrt();
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn bands(means: &[f64], deviations: &[f64], width: f64, into: &mut [f64]) {
+        for ((into, mean), deviation) in into.iter_mut().zip(means).zip(deviations) {
+            *into = mean + width * deviation;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn greater_ones(a: &[f64], b: &[f64], into: &mut [f64]) {
+        for ((into, a), b) in into.iter_mut().zip(a).zip(b) {
+            *into = greater(*a, *b);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn lesser_ones(a: &[f64], b: &[f64], into: &mut [f64]) {
+        for ((into, a), b) in into.iter_mut().zip(a).zip(b) {
+            *into = lesser(*a, *b);
+        }
+    }
+
+    pub(super) fn recurse(
+        kind: Recursion,
+        closes: &[f64],
+        factors: &[[f64; LINES]; 3],
+        state: &mut [[f64; LINES]; 3],
+        into: &mut [&mut [f64]],
+    ) {
+        recurse_from(0, kind, closes, factors, state, into);
+    }
+
+    /// [`recurse`] from bar `from` on, line by line.
+    pub(super) fn recurse_from(
+        from: usize,
+        kind: Recursion,
+        closes: &[f64],
+        factors: &[[f64; LINES]; 3],
+        state: &mut [[f64; LINES]; 3],
+        into: &mut [&mut [f64]],
+    ) {
+        for (lane, into) in into.iter_mut().enumerate() {
+            let factors = factors.map(|lanes| lanes[lane]);
+            let mut own = state.each_ref().map(|lanes| lanes[lane]);
+            for (closes, value) in closes.array_windows().zip(into.iter_mut()).skip(from) {
+                *value = next(kind, closes, factors, &mut own);
+            }
+            for (lanes, own) in state.iter_mut().zip(own) {
+                lanes[lane] = own;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn next(
+        kind: Recursion,
+        [before, close]: &[f64; 2],
+        factors: [f64; 3],
+        state: &mut [f64; 3],
+    ) -> f64 {
+        let mut average = |which: usize, value: f64| {
+            state[which] += factors[which] * (value - state[which]);
+            state[which]
+        };
+        match kind {
+            Recursion::Average => average(0, *close),
+            Recursion::Difference => average(0, *close) - average(1, *close),
+            Recursion::Signal => {
+                let line = average(0, *close) - average(1, *close);
+                average(2, line)
+            }
+            Recursion::Strength => {
+                let [n, others, _] = factors;
+                let change = close - before;
+                for (average, moved) in state.iter_mut().zip([change, -change]) {
+                    *average = (*average * others + greater(0.0, moved)) / n;
+                }
+                match (state[0], state[1]) {
+                    (0.0, 0.0) => 50.0,
+                    (_, 0.0) => 100.0,
+                    (gain, loss) => 100.0 - 100.0 / (1.0 + gain / loss),
+                }
+            }
         }
     }
 
@@ -420,15 +590,15 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Bounded, Bounds, Four, Mask, QUANTUM_BARS, WORDS, portable};
+    use super::{Bounded, Bounds, Four, LINES, Mask, QUANTUM_BARS, Recursion, WORDS, portable};
     use std::arch::x86_64::{
-        __m256d, __m256i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_movemask_epi8,
-        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blendv_pd, _mm256_castpd_ps,
-        _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_extracti128_si256,
-        _mm256_loadu_pd, _mm256_max_pd, _mm256_min_pd, _mm256_movemask_pd, _mm256_mul_pd,
-        _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_permute2f128_pd,
-        _mm256_set1_pd, _mm256_setzero_pd, _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_unpackhi_pd,
-        _mm256_unpacklo_pd,
+        __m256d, __m256i, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q,
+        _mm_movemask_epi8, _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blendv_pd,
+        _mm256_castpd_ps, _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd,
+        _mm256_div_pd, _mm256_extracti128_si256, _mm256_loadu_pd, _mm256_max_pd, _mm256_min_pd,
+        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32,
+        _mm256_permute2f128_pd, _mm256_set1_pd, _mm256_setzero_pd, _mm256_shuffle_ps,
+        _mm256_storeu_pd, _mm256_sub_pd, _mm256_unpackhi_pd, _mm256_unpacklo_pd,
     };
 
     /// Four values as a vector.
@@ -520,19 +690,43 @@ mod avx2 {
         words
     }
 
+    /// All bits of the words where all are set, none of those where none is, and of the others those
+    /// that are compared.
+    #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
-        let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
-        let none = decided::<_CMP_LE_OQ>(&a.bounds.high, &b.bounds.low);
-        let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+    fn decided_or(all: u64, none: u64, compared: impl Fn(usize) -> u64) -> Mask {
         let mut mask: Mask = std::array::from_fn(|word| (all >> word & 1).wrapping_neg());
         let mut open = !(all | none) & ((1 << WORDS) - 1);
         while open != 0 {
             let word = open.trailing_zeros() as usize % WORDS;
             open &= open - 1;
-            mask[word] = above_word(&a[word], &b[word]);
+            mask[word] = compared(word);
         }
         mask
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
+        let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
+        let none = decided::<_CMP_LE_OQ>(&a.bounds.high, &b.bounds.low);
+        let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+        decided_or(all, none, |word| above_word(&a[word], &b[word]))
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn above_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
+        let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &[level; WORDS]);
+        let none = decided::<_CMP_LE_OQ>(&a.bounds.high, &[level; WORDS]);
+        let a = a.values.as_chunks::<64>().0;
+        decided_or(all, none, |word| above_word(&a[word], &[level; 64]))
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
+        let all = decided::<_CMP_GT_OQ>(&[level; WORDS], &a.bounds.high);
+        let none = decided::<_CMP_LE_OQ>(&[level; WORDS], &a.bounds.low);
+        let a = a.values.as_chunks::<64>().0;
+        decided_or(all, none, |word| above_word(&[level; 64], &a[word]))
     }
 
     /// The lanes of four vectors, each folded by `fold`, as the lanes of one.
@@ -644,6 +838,155 @@ mod avx2 {
     #[target_feature(enable = "avx2")]
     pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
         portable::window_deviations(closes, means, divisor, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn bands(means: &[f64], deviations: &[f64], width: f64, into: &mut [f64]) {
+        portable::bands(means, deviations, width, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn greater_ones(a: &[f64], b: &[f64], into: &mut [f64]) {
+        portable::greater_ones(a, b, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn lesser_ones(a: &[f64], b: &[f64], into: &mut [f64]) {
+        portable::lesser_ones(a, b, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn recurse(
+        kind: Recursion,
+        closes: &[f64],
+        factors: &[[f64; LINES]; 3],
+        state: &mut [[f64; LINES]; 3],
+        into: &mut [&mut [f64]],
+    ) {
+        let one = |close| _mm256_set1_pd(close);
+        match kind {
+            Recursion::Average => {
+                recurse_by(closes, factors, state, into, |[_, close], of, own| {
+                    average(&mut own[0], of[0], one(close));
+                    own[0]
+                })
+            }
+            Recursion::Difference => {
+                recurse_by(closes, factors, state, into, |[_, close], of, own| {
+                    difference(of, own, one(close))
+                });
+            }
+            Recursion::Signal => recurse_by(closes, factors, state, into, |[_, close], of, own| {
+                let line = difference(of, own, one(close));
+                average(&mut own[2], of[2], line);
+                own[2]
+            }),
+            Recursion::Strength => {
+                recurse_by(closes, factors, state, into, |[before, close], of, own| {
+                    strength(of, own, one(close - before), one(before - close))
+                });
+            }
+        }
+        let done = (closes.len() - 1) / 4 * 4;
+        portable::recurse_from(done, kind, closes, factors, state, into);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn average(own: &mut __m256d, alpha: __m256d, value: __m256d) {
+        let step = _mm256_mul_pd(alpha, _mm256_sub_pd(value, *own));
+        *own = _mm256_add_pd(*own, step);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn difference(of: &[__m256d; 3], own: &mut [__m256d; 3], close: __m256d) -> __m256d {
+        average(&mut own[0], of[0], close);
+        average(&mut own[1], of[1], close);
+        _mm256_sub_pd(own[0], own[1])
+    }
+
+    /// `up` and `down` are the move and its negative.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn strength(
+        [n, others, _]: &[__m256d; 3],
+        own: &mut [__m256d; 3],
+        up: __m256d,
+        down: __m256d,
+    ) -> __m256d {
+        let (zero, hundred) = (_mm256_setzero_pd(), _mm256_set1_pd(100.0));
+        let after = |average: __m256d, moved: __m256d| {
+            let sum = _mm256_add_pd(_mm256_mul_pd(average, *others), _mm256_max_pd(moved, zero));
+            _mm256_div_pd(sum, *n)
+        };
+        let (gain, loss) = (after(own[0], up), after(own[1], down));
+        (own[0], own[1]) = (gain, loss);
+        let ratio = _mm256_add_pd(_mm256_set1_pd(1.0), _mm256_div_pd(gain, loss));
+        let index = _mm256_sub_pd(hundred, _mm256_div_pd(hundred, ratio));
+        let is_zero = |average| _mm256_cmp_pd::<_CMP_EQ_OQ>(average, zero);
+        let without_loss = _mm256_blendv_pd(hundred, _mm256_set1_pd(50.0), is_zero(gain));
+        _mm256_blendv_pd(index, without_loss, is_zero(loss))
+    }
+
+    /// Four bars of eight lines at a time, all lines before the next bars: while the value of one
+    /// line waits for the one before it, the others go on.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn recurse_by(
+        closes: &[f64],
+        factors: &[[f64; LINES]; 3],
+        state: &mut [[f64; LINES]; 3],
+        into: &mut [&mut [f64]],
+        step: impl Fn([f64; 2], &[__m256d; 3], &mut [__m256d; 3]) -> __m256d,
+    ) {
+        let four = |lanes: &[f64; LINES], at: usize| load(&lanes.as_chunks().0[at]);
+        let mut own: [[__m256d; 3]; LINES / 4] =
+            std::array::from_fn(|at| state.each_ref().map(|lanes| four(lanes, at)));
+        let fixed: [[__m256d; 3]; LINES / 4] =
+            std::array::from_fn(|at| factors.each_ref().map(|lanes| four(lanes, at)));
+        let fours = (closes.len() - 1) / 4;
+        for bars in 0..fours {
+            let closes = &closes[4 * bars..][..5];
+            let fixed = fixed.as_chunks::<2>().0;
+            let own = own.as_chunks_mut::<2>().0;
+            for ((into, fixed), own) in into.chunks_mut(8).zip(fixed).zip(own) {
+                let mut after = |bar: usize| {
+                    let closes = [closes[bar], closes[bar + 1]];
+                    [
+                        step(closes, &fixed[0], &mut own[0]),
+                        step(closes, &fixed[1], &mut own[1]),
+                    ]
+                };
+                let rows = [after(0), after(1), after(2), after(3)];
+                for (half, into) in into.chunks_mut(4).enumerate() {
+                    let lines = turned(rows.map(|row| row[half]));
+                    for (into, values) in into.iter_mut().zip(lines) {
+                        store(&mut into.as_chunks_mut().0[bars], values);
+                    }
+                }
+            }
+        }
+        for (at, own) in own.into_iter().enumerate() {
+            for (lanes, own) in state.iter_mut().zip(own) {
+                store(&mut lanes.as_chunks_mut().0[at], own);
+            }
+        }
+    }
+
+    /// Lane k of vector i as lane i of vector k.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn turned(rows: [__m256d; 4]) -> [__m256d; 4] {
+        let pair = |a, b| (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        let ((even, odd), (even_later, odd_later)) =
+            (pair(rows[0], rows[1]), pair(rows[2], rows[3]));
+        [
+            _mm256_permute2f128_pd::<0x20>(even, even_later),
+            _mm256_permute2f128_pd::<0x20>(odd, odd_later),
+            _mm256_permute2f128_pd::<0x31>(even, even_later),
+            _mm256_permute2f128_pd::<0x31>(odd, odd_later),
+        ]
     }
 
     #[target_feature(enable = "avx2")]
@@ -763,6 +1106,15 @@ mod tests {
             check(&far, &a, &above_bounded(with(&far, &of_far), a_bounded));
             check(&a, &far, &above_bounded(a_bounded, with(&far, &of_far)));
             let level = VALUES[level];
+            for level in [level, level + 3.0, level - 4.0, pairs[0].2] {
+                let levels = [level; QUANTUM_BARS];
+                for (column, bounded) in [(&a, a_bounded), (&b, with(&b, &of_b))] {
+                    check(column, &levels, &above_level_bounded(bounded, level));
+                    check(column, &levels, &portable::above_level_bounded(bounded, level));
+                    check(&levels, column, &below_level_bounded(bounded, level));
+                    check(&levels, column, &portable::below_level_bounded(bounded, level));
+                }
+            }
             check(&a, &[level; QUANTUM_BARS], &above_level(&a, level));
             check(&a, &[level; QUANTUM_BARS], &portable::above_level(&a, level));
             check(&[level; QUANTUM_BARS], &a, &below_level(&a, level));
@@ -837,6 +1189,70 @@ mod tests {
                 prop_assert_eq!(bits(&a), bits(&by_hand));
                 prop_assert_eq!(bits(&b), bits(&by_hand));
             }
+        }
+
+        #[test]
+        fn every_path_recurses_to_the_same_bits(
+            closes in prop::collection::vec(1.0..9.0_f64, 1..40),
+            lengths in prop::collection::vec(1..30_u32, 3 * LINES),
+            lanes in 0..=LINES,
+            is_still in any::<bool>(),
+        ) {
+            // Without moves, and with them in one direction only, strengths are special.
+            let still: Vec<f64> = closes.iter().map(|close| close.floor()).collect();
+            let closes = if is_still { still } else { closes };
+            let bars = closes.len() - 1;
+            let length = |which: usize, lane: usize| f64::from(lengths[which * LINES + lane]);
+            for kind in [
+                Recursion::Average,
+                Recursion::Difference,
+                Recursion::Signal,
+                Recursion::Strength,
+            ] {
+                let factors: [[f64; LINES]; 3] = std::array::from_fn(|which| {
+                    std::array::from_fn(|lane| match (kind, which) {
+                        (Recursion::Strength, 0) => length(0, lane),
+                        (Recursion::Strength, _) => length(0, lane) - 1.0,
+                        _ => 2.0 / (length(which, lane) + 1.0),
+                    })
+                });
+                let run = |portable: bool| {
+                    let mut state = [[1.0; LINES]; 3];
+                    state[1][0] = 0.0;
+                    state[..2].iter_mut().for_each(|average| average[1] = 0.0);
+                    let mut values = vec![vec![0.0; bars]; lanes];
+                    let mut into: Vec<&mut [f64]> = values.iter_mut().map(|v| &mut v[..]).collect();
+                    if portable {
+                        portable::recurse(kind, &closes, &factors, &mut state, &mut into);
+                    } else {
+                        recurse(kind, &closes, &factors, &mut state, &mut into);
+                    }
+                    let state = state.map(|lines| bits(&lines[..lanes]));
+                    (values.iter().map(|values| bits(values)).collect::<Vec<_>>(), state)
+                };
+                prop_assert_eq!(run(false), run(true), "{:?}", kind);
+            }
+        }
+
+        #[test]
+        fn every_path_pairs_as_one_operation_at_a_time(
+            pairs in prop::collection::vec((-2.0..2.0_f64, -2.0..2.0_f64), 0..70),
+            width in -3.0..3.0_f64,
+        ) {
+            let (a, b): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+            type Loop<'a> = &'a dyn Fn(&mut [f64]);
+            let check = |loops: [Loop<'_>; 2], by_hand: &dyn Fn(f64, f64) -> f64| {
+                let expected: Vec<f64> = pairs.iter().map(|(a, b)| by_hand(*a, *b)).collect();
+                for each in loops {
+                    let mut into = vec![0.0; a.len()];
+                    each(&mut into);
+                    assert_eq!(bits(&into), bits(&expected));
+                }
+            };
+            let by = |a: f64, b: f64| a + width * b;
+            check([&|c| bands(&a, &b, width, c), &|c| portable::bands(&a, &b, width, c)], &by);
+            check([&|c| greater_ones(&a, &b, c), &|c| portable::greater_ones(&a, &b, c)], &f64::max);
+            check([&|c| lesser_ones(&a, &b, c), &|c| portable::lesser_ones(&a, &b, c)], &f64::min);
         }
 
         /// The lanes are part of every reported figure.

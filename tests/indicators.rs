@@ -4,7 +4,8 @@
 //! The reference values come from `tools/oracle/make_indicators.py`.
 
 use admf::features::{
-    Bar, Bars, FEATURES, Feature, FeatureColumns, FeatureSeries, Indicator, Own, OwnFeature,
+    Bar, Bars, DistinctFeatures, FEATURES, Feature, FeatureColumns, FeatureSeries, Indicator, Own,
+    OwnFeature,
 };
 use admf::market::{BarBlock, BarsFile, ImportOptions, open_bars};
 use admf::state::{StateReader, StateWriter};
@@ -311,7 +312,23 @@ fn the_columns_of_a_tile_are_the_series_own_bits() {
     let source = root.join("examples/data/sp500_daily_2000_2020.csv");
     let file = open_bars(&source, folder.path(), &ImportOptions::default()).expect("sound data");
     let series = Series::read(&file);
-    let features = every_feature();
+    let mut features = every_feature();
+    // Windows as long as a quantum, and longer ones.
+    let long = [
+        "highest(512)",
+        "highest(513)",
+        "lowest(600)",
+        "donchian_low(512)",
+        "donchian_high(300)",
+        "donchian_middle(511)",
+        "donchian_middle(2000)",
+        "macd(30, 700)",
+        "macd_signal(30, 700, 600)",
+        "ema(900)",
+        "rsi(700)",
+        "rsi(1)",
+    ];
+    features.extend(long.map(|text| text.parse::<Feature>().expect("a feature")));
     let mut columns = FeatureColumns::new(features.clone());
     let mut found = vec![Vec::new(); features.len()];
     let mut block = BarBlock::new();
@@ -325,6 +342,92 @@ fn the_columns_of_a_tile_are_the_series_own_bits() {
     for (feature, found) in features.into_iter().zip(found) {
         let alone = series.values(feature, &[64]);
         assert!(bits(&found) == bits(&alone), "{feature}");
+    }
+}
+
+/// Features that a tile computes together: recursive averages, bands, channels.
+fn shared_features() -> impl Strategy<Value = Vec<Feature>> {
+    let feature = (0..10, 1..24_u32, 1..24_u32, 1..9_u32).prop_map(|(kind, n, m, k)| match kind {
+        0 => Feature::Ema(n),
+        1 => Feature::Macd(n, m),
+        2 | 3 => Feature::MacdSignal(n, m, k),
+        4 => Feature::Rsi(n),
+        5 => Feature::DonchianHigh(n * m),
+        6 => Feature::DonchianLow(n + m),
+        7 => Feature::DonchianMiddle(n),
+        8 => match k {
+            1..=3 => Feature::Highest(n * m * k),
+            4..=6 => Feature::Lowest(n * m * k),
+            _ => Feature::Sma(n),
+        },
+        _ => Feature::Bollinger(n, f64::from(k) / 4.0 - 1.0),
+    });
+    prop::collection::vec(feature, 1..60).prop_map(|features| {
+        let mut distinct = DistinctFeatures::default();
+        for feature in features {
+            distinct.place(feature);
+        }
+        distinct.into_features()
+    })
+}
+
+fn fill(block: &mut BarBlock, bars: Bars<'_>) {
+    block.bars = bars.len();
+    block.ts_ns[..bars.len()].copy_from_slice(bars.ts_ns);
+    for (into, values) in [
+        (&mut block.open, bars.open),
+        (&mut block.high, bars.high),
+        (&mut block.low, bars.low),
+        (&mut block.close, bars.close),
+        (&mut block.volume, bars.volume),
+    ] {
+        into[..values.len()].copy_from_slice(values);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn features_that_are_computed_together_have_the_bits_that_each_has_alone(
+        series in random_bars(),
+        features in shared_features(),
+        lengths in prop::collection::vec(1_usize..90, 1..6),
+        from in 0_usize..90,
+        some in 1_usize..4,
+        saved_after in 0_usize..6,
+    ) {
+        let mut block = BarBlock::new();
+        let mut columns = FeatureColumns::new(features.clone());
+        let from = from.min(lengths[0]);
+        let after = Series {
+            ts_ns: series.ts_ns[from..].to_vec(),
+            columns: series.columns.each_ref().map(|column| column[from..].to_vec()),
+        };
+        let alone: Vec<Vec<f64>> = features.iter().map(|f| after.values(*f, &[512])).collect();
+        let mut places: Vec<usize> = (0..features.len()).collect();
+        let (mut at, mut blocks, mut lengths) = (0, 0, lengths.iter().cycle());
+        while at < series.len() {
+            let end = (at + lengths.next().expect("endless")).min(series.len());
+            fill(&mut block, series.bars().range(at..end));
+            let missing = from.saturating_sub(at);
+            columns.push(&block, missing);
+            for (index, place) in places.iter().enumerate() {
+                let found = bits(&columns.column(index as u16).now()[missing..end - at]);
+                let expected = bits(&alone[*place][at + missing - from..end - from]);
+                prop_assert!(found == expected, "{} from bar {}", features[*place], at);
+            }
+            (at, blocks) = (end, blocks + 1);
+            // Some of the features go on from the state of all.
+            if blocks == saved_after {
+                let mut state = Vec::new();
+                columns.save(&mut StateWriter::new(&mut state)).expect("into memory");
+                places = places.into_iter().step_by(some).collect();
+                columns = FeatureColumns::new(places.iter().map(|p| features[*p]).collect());
+                let late = columns.load(&mut StateReader::new(&mut &state[..])).expect("a state");
+                prop_assert!(late.is_empty());
+            }
+        }
     }
 }
 

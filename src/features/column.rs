@@ -1,15 +1,18 @@
 //! Columns of a block, deduplicated.
 
 use super::bars::Bars;
+use super::channels::{Channels, is_looked_up};
 use super::feature::Feature;
 use super::history::History;
 use super::indicator::Indicator;
+use super::lanes::{compute_together, recursion};
 use super::shared::{Carry, Deviations, compute};
-use crate::kernel::{self, Bounded, Bounds, Mask, WORDS};
+use crate::kernel::{self, Bounded, Bounds, LINES, Mask, Recursion, WORDS};
 use crate::market::BarBlock;
 use crate::state::{StateReader, StateWriter};
 use admf_formats::units::QUANTUM_BARS;
 use std::io;
+use std::ops::Range;
 
 /// Values before the block in a column's buffer: the last of them is the bar before.
 const LEAD: usize = 8;
@@ -31,6 +34,18 @@ impl Column {
     #[inline(always)]
     pub fn above(&self, other: &Column) -> Mask {
         kernel::above_bounded(self.bounded(), other.bounded())
+    }
+
+    /// Bits where this column is above a level.
+    #[inline(always)]
+    pub fn above_level(&self, level: f64) -> Mask {
+        kernel::above_level_bounded(self.bounded(), level)
+    }
+
+    /// Bits where this column is below a level.
+    #[inline(always)]
+    pub fn below_level(&self, level: f64) -> Mask {
+        kernel::below_level_bounded(self.bounded(), level)
     }
 
     #[inline(always)]
@@ -98,6 +113,23 @@ impl Computation {
             .map_or_else(|| Computation::Shared(Carry::default()), Computation::Own)
     }
 
+    /// As one of many, which may share more than a feature alone.
+    fn among(feature: Feature) -> Computation {
+        if is_looked_up(feature) {
+            Computation::Shared(Carry::default())
+        } else {
+            Computation::of(feature)
+        }
+    }
+
+    /// What a lane carries.
+    fn carry(&mut self) -> &mut Carry {
+        match self {
+            Computation::Shared(carry) => carry,
+            Computation::Own(_) => unreachable!("an indicator of its own is no lane"),
+        }
+    }
+
     /// Writes all that it carries; false, and nothing written, where it cannot.
     fn save(&self, into: &mut StateWriter<'_>) -> io::Result<bool> {
         match self {
@@ -147,10 +179,12 @@ pub struct FeatureColumns {
     features: Vec<Feature>,
     computations: Vec<Computation>,
     columns: Vec<Column>,
-    /// Places of the features in the order in which they are computed: bands of one length together.
+    /// Places of the features in the order in which they are computed: bands of one length together
+    /// with their mean, lanes of one kind in the order of their places.
     order: Vec<u16>,
     history: History,
     deviations: Deviations,
+    channels: Channels,
     close: Column,
 }
 
@@ -158,14 +192,20 @@ impl FeatureColumns {
     /// Room for these features, without repetition.
     pub fn new(features: Vec<Feature>) -> FeatureColumns {
         let mut order: Vec<u16> = (0..features.len() as u16).collect();
-        order.sort_by_key(|place| match features[*place as usize] {
-            Feature::Bollinger(n, _) => n,
-            _ => 0,
+        order.sort_by_key(|place| {
+            let feature = features[usize::from(*place)];
+            let length = match feature {
+                Feature::Bollinger(n, _) => 2 * n,
+                Feature::Sma(n) => 2 * n + 1,
+                _ => 0,
+            };
+            (recursion(feature), length, *place)
         });
         FeatureColumns {
             order,
             deviations: Deviations::new(&features, QUANTUM_BARS),
-            computations: features.iter().map(|f| Computation::of(*f)).collect(),
+            channels: Channels::new(&features, QUANTUM_BARS),
+            computations: features.iter().map(|f| Computation::among(*f)).collect(),
             columns: features.iter().map(|_| Column::new()).collect(),
             history: History::new(lookback(&features), QUANTUM_BARS),
             features,
@@ -180,11 +220,13 @@ impl FeatureColumns {
             + size_of::<Column>()
             + size_of::<u16>()
             + 8 * (LEAD + QUANTUM_BARS);
-        let carried: usize = features.iter().map(|feature| feature.bytes()).sum();
+        let own = features.iter().filter(|feature| !is_looked_up(**feature));
+        let carried: usize = own.map(|feature| feature.bytes()).sum();
         (features.len() + 1) * each
             + carried
             + History::bytes(lookback(features), QUANTUM_BARS)
             + Deviations::bytes(features, QUANTUM_BARS)
+            + Channels::bytes(features, QUANTUM_BARS)
     }
 
     /// Computes the next block; bars before offset `from` do not exist for the features.
@@ -195,13 +237,76 @@ impl FeatureColumns {
         self.close.0[LEAD..LEAD + block.bars].copy_from_slice(bars.close);
         self.close.settle();
         self.deviations.clear();
-        for place in self.order.iter().map(|place| usize::from(*place)) {
-            let column = &mut self.columns[place];
+        self.channels.push(bars, from);
+        let mut done = 0;
+        while done < self.order.len() {
+            let (kind, count) = self.run_from(done);
+            match kind {
+                Some(kind) if count > 1 => self.push_lanes(kind, done..done + count, bars, from),
+                _ => self.push_one(usize::from(self.order[done]), bars, from),
+            }
+            done += count;
+        }
+    }
+
+    /// How many features from this one on in their order are computed together, and as what.
+    fn run_from(&self, done: usize) -> (Option<Recursion>, usize) {
+        let kind_of = |place: &u16| recursion(self.features[usize::from(*place)]);
+        let rest = &self.order[done..];
+        match kind_of(&rest[0]) {
+            None => (None, 1),
+            kind => {
+                let lanes = rest.iter().take(LINES);
+                (
+                    kind,
+                    lanes.take_while(|place| kind_of(place) == kind).count(),
+                )
+            }
+        }
+    }
+
+    fn push_one(&mut self, place: usize, bars: Bars<'_>, from: usize) {
+        let (feature, column) = (self.features[place], &mut self.columns[place]);
+        column.shift();
+        let into = &mut column.0[LEAD..LEAD + bars.len()];
+        match &mut self.computations[place] {
+            Computation::Shared(carry) if is_looked_up(feature) => {
+                self.channels.compute(feature, carry, from, into);
+            }
+            computation => {
+                let shared = (&self.history, &mut self.deviations);
+                computation.run(feature, shared, bars, from, into);
+            }
+        }
+        column.settle();
+    }
+
+    /// The features of one kind in this part of the order, in which their places ascend.
+    fn push_lanes(&mut self, kind: Recursion, run: Range<usize>, bars: Bars<'_>, from: usize) {
+        let places = || {
+            self.order[run.clone()]
+                .iter()
+                .map(|place| usize::from(*place))
+        };
+        let mut carries = [Carry::default(); LINES];
+        let mut features = [Feature::Close; LINES];
+        let mut lines: [&mut [f64]; LINES] = std::array::from_fn(|_| &mut [][..]);
+        let (mut rest, mut passed) = (&mut self.columns[..], 0);
+        for (lane, place) in places().enumerate() {
+            features[lane] = self.features[place];
+            carries[lane] = *self.computations[place].carry();
+            let (column, others) = rest[place - passed..]
+                .split_first_mut()
+                .expect("every place has its column");
             column.shift();
-            let into = &mut column.0[LEAD..LEAD + block.bars];
-            let shared = (&self.history, &mut self.deviations);
-            self.computations[place].run(self.features[place], shared, bars, from, into);
-            column.settle();
+            lines[lane] = &mut column.0[LEAD..LEAD + bars.len()];
+            (rest, passed) = (others, place + 1);
+        }
+        let (features, lines) = (&features[..run.len()], &mut lines[..run.len()]);
+        compute_together(kind, features, &mut carries, &self.history, from, lines);
+        for (place, carry) in places().zip(carries) {
+            self.columns[place].settle();
+            *self.computations[place].carry() = carry;
         }
     }
 
@@ -210,6 +315,7 @@ impl FeatureColumns {
     /// Errors: those of the writer.
     pub fn save(&self, into: &mut StateWriter<'_>) -> io::Result<()> {
         self.history.save(into)?;
+        self.channels.save(into)?;
         into.put(&self.close.last())?;
         into.put(&self.features.len())?;
         for ((feature, computation), column) in self
@@ -239,6 +345,7 @@ impl FeatureColumns {
     /// Errors: those of the reader; a feature that was not among them.
     pub fn load(&mut self, from: &mut StateReader<'_>) -> io::Result<Vec<usize>> {
         self.history.load(from)?;
+        self.channels.load(from)?;
         self.close.set_last(from.get()?);
         let (mut found, mut late) = (0, Vec::new());
         for _ in 0..from.get::<usize>()? {

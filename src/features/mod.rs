@@ -6,12 +6,14 @@
 
 mod averages;
 mod bars;
+mod channels;
 mod column;
 mod distinct;
 mod double;
 mod feature;
 mod history;
 mod indicator;
+mod lanes;
 mod levels;
 mod oscillators;
 mod own;

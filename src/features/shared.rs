@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Carry {
     /// Bars seen.
-    seen: u64,
-    values: [f64; 3],
+    pub(super) seen: u64,
+    /// Averages.
+    pub(super) values: [f64; 3],
 }
 
 /// Means and standard deviations of the last closes of a block: all bands of a length are made of
@@ -52,6 +53,11 @@ impl Deviations {
         self.of = None;
     }
 
+    /// The means of the last `n` closes of each bar from `start` on, where they are at hand.
+    fn means(&self, n: u32, start: usize) -> Option<&[f64]> {
+        (self.of == Some((n, start))).then_some(&self.means)
+    }
+
     /// Of the last `n` closes of each bar from `start` to `end`.
     fn over(&mut self, history: &History, n: u32, start: usize, end: usize) -> [&[f64]; 2] {
         let bars = end - start;
@@ -89,7 +95,10 @@ pub(super) fn compute(
         Feature::Sma(n) => {
             let start = first_defined_offset(seen, first_defined, from, bars);
             into[from..start].fill(f64::NAN);
-            history.window_means(start, n as usize, &mut into[start..]);
+            match shared.means(n, start) {
+                Some(means) => into[start..].copy_from_slice(&means[..bars - start]),
+                None => history.window_means(start, n as usize, &mut into[start..]),
+            }
         }
         Feature::Ema(n) => {
             for k in from..bars {
@@ -129,30 +138,37 @@ pub(super) fn compute(
             let start = first_defined_offset(seen, first_defined, from, bars);
             into[from..start].fill(f64::NAN);
             let [means, deviations] = shared.over(history, n, start, bars);
-            for (into, (mean, deviation)) in
-                into[start..].iter_mut().zip(means.iter().zip(deviations))
-            {
-                *into = mean + width * deviation;
-            }
+            kernel::bands(means, deviations, width, &mut into[start..]);
         }
         _ => unreachable!("{feature} has an indicator of its own"),
     }
     carry.seen += (bars - from) as u64;
 }
 
-fn first_defined_offset(seen: u64, first_defined: u64, from: usize, bars: usize) -> usize {
+/// The first bar of a block with a value, from bar `from` on; the number of bars where there is none.
+pub(super) fn first_defined_offset(
+    seen: u64,
+    first_defined: u64,
+    from: usize,
+    bars: usize,
+) -> usize {
     let missing = first_defined.saturating_sub(seen);
     (from as u64 + missing).min(bars as u64) as usize
 }
 
 #[inline(always)]
 fn ema(previous: f64, value: f64, n: u32, first: bool) -> f64 {
-    let alpha = 2.0 / (f64::from(n) + 1.0);
     if first {
         value
     } else {
-        previous + alpha * (value - previous)
+        previous + alpha(n) * (value - previous)
     }
+}
+
+/// How much of the way to a new value an average of n goes.
+#[inline(always)]
+pub(super) fn alpha(n: u32) -> f64 {
+    2.0 / (f64::from(n) + 1.0)
 }
 
 /// The relative strength index of a line other than the shared closes.
@@ -182,7 +198,7 @@ impl Rsi {
 
 /// `values` are the average gain and the average loss.
 #[inline(always)]
-fn rsi(carry: &mut Carry, previous: f64, close: f64, n: u32) -> f64 {
+pub(super) fn rsi(carry: &mut Carry, previous: f64, close: f64, n: u32) -> f64 {
     if carry.seen == 0 {
         return f64::NAN;
     }

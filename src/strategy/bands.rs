@@ -2,7 +2,6 @@
 
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
-use crate::kernel::{above_level, below_level};
 use crate::portfolio::Direction;
 
 /// Whether a direction reads this one of a lower band, a middle and an upper band: below the lower
@@ -40,8 +39,8 @@ impl Strategy for Rsi {
     }
 
     fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-        let oversold = below_level(columns.feature(0).now(), p[1]);
-        let overbought = above_level(columns.feature(0).now(), p[2]);
+        let oversold = columns.feature(0).below_level(p[1]);
+        let overbought = columns.feature(0).above_level(p[2]);
         let (long, short) = ([oversold, overbought], [overbought, oversold]);
         masks.set_sides(direction, || long, || short);
     }

@@ -4,7 +4,6 @@ use super::logic::{both, either};
 
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
-use crate::kernel::{above_level, below_level};
 use crate::portfolio::Direction;
 
 /// Long while the close is above its mean and RSI below `overbought`; short while it is below its
@@ -34,20 +33,17 @@ impl Strategy for Momentum {
 
     fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
         let (close, mean) = (columns.close(), columns.feature(0));
-        let rsi = columns.feature(1).now();
+        let rsi = columns.feature(1);
         let (over, under) = (close.above(mean), mean.above(close));
         masks.set_sides(
             direction,
             || {
-                let overbought = above_level(rsi, p[3]);
-                [
-                    both(over, below_level(rsi, p[3])),
-                    either(under, overbought),
-                ]
+                let overbought = rsi.above_level(p[3]);
+                [both(over, rsi.below_level(p[3])), either(under, overbought)]
             },
             || {
-                let oversold = below_level(rsi, p[2]);
-                [both(under, above_level(rsi, p[2])), either(over, oversold)]
+                let oversold = rsi.below_level(p[2]);
+                [both(under, rsi.above_level(p[2])), either(over, oversold)]
             },
         );
     }

@@ -5,7 +5,7 @@ use super::logic::{both, either, scaled};
 
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
-use crate::kernel::{above, above_level, below_level};
+use crate::kernel::above;
 use crate::portfolio::Direction;
 
 /// Buys below the lower Keltner band, leaves above the middle (the EMA); short mirrored.
@@ -78,11 +78,11 @@ impl Strategy for MeanReversion {
     }
 
     fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-        let score = columns.feature(0).now();
+        let score = columns.feature(0);
         masks.set_sides(
             direction,
-            || [below_level(score, -p[1]), above_level(score, -p[2])],
-            || [above_level(score, p[1]), below_level(score, p[2])],
+            || [score.below_level(-p[1]), score.above_level(-p[2])],
+            || [score.above_level(p[1]), score.below_level(p[2])],
         );
     }
 }
