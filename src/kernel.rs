@@ -197,20 +197,34 @@ dispatched! {
     pub fn lesser_ones(a: &[f64], b: &[f64], into: &mut [f64]), lesser_ones, lesser_ones
 }
 dispatched! {
-    /// Lines each of whose values is made of the one before, at most [`LINES`] of one kind, one per
-    /// lane: alone each would wait for itself. `closes` has the bar before and the bars; each line
-    /// of `into` has one place per bar; lanes beyond them are not touched.
+    /// Lines each of whose values is made of the one before: groups of [`LANES`] lines of one kind,
+    /// one per lane, for alone each would wait for itself. Computes the bars from `first` on, one
+    /// fewer than there are `closes`, which begin with the bar before the block.
+    ///
+    /// Shape: one entry per group in all slices, in the order of the lanes.
     pub fn recurse(
         kind: Recursion,
         closes: &[f64],
-        factors: &[[f64; LINES]; 3],
-        state: &mut [[f64; LINES]; 3],
-        into: &mut [&mut [f64]],
+        first: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
     ), recurse, recurse
 }
+dispatched! {
+    /// As [`recurse`] the averages of lines of their own, at as many bars from the first one on.
+    /// Their alphas and averages are the third ones of factors and state.
+    pub fn average_lines(
+        lines: &[[&Quantum; LANES]],
+        bars: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
+    ), average_lines, average_lines
+}
 
-/// Lines that [`recurse`] computes at a time: as many as hide how long one value takes.
-pub const LINES: usize = 16;
+/// One value per bar of a quantum.
+pub type Quantum = [f64; QUANTUM_BARS];
 
 /// What the lines of [`recurse`] are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -252,7 +266,8 @@ pub fn prefetch<T>(value: &T) {
 /// The loops as any processor runs them.
 mod portable {
     use super::{
-        Bounded, Bounds, Four, LANES, LINES, Mask, QUANTUM_BARS, Recursion, WORDS, greater, lesser,
+        Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, WORDS, greater,
+        lesser,
     };
 
     #[inline(always)]
@@ -456,33 +471,56 @@ mod portable {
         }
     }
 
+    /// Line by line.
     pub(super) fn recurse(
         kind: Recursion,
         closes: &[f64],
-        factors: &[[f64; LINES]; 3],
-        state: &mut [[f64; LINES]; 3],
-        into: &mut [&mut [f64]],
+        first: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
     ) {
-        recurse_from(0, kind, closes, factors, state, into);
+        for ((into, factors), state) in into.iter_mut().zip(factors).zip(state) {
+            for (lane, into) in into.iter_mut().enumerate() {
+                let factors = factors.map(|lanes| lanes[lane]);
+                let mut own = state.each_ref().map(|lanes| lanes[lane]);
+                let bars = closes.array_windows().zip(into.iter_mut());
+                for (closes, value) in bars.skip(first) {
+                    *value = next(kind, closes, factors, &mut own);
+                }
+                for (lanes, own) in state.iter_mut().zip(own) {
+                    lanes[lane] = own;
+                }
+            }
+        }
     }
 
-    /// [`recurse`] from bar `from` on, line by line.
-    pub(super) fn recurse_from(
-        from: usize,
-        kind: Recursion,
-        closes: &[f64],
-        factors: &[[f64; LINES]; 3],
-        state: &mut [[f64; LINES]; 3],
-        into: &mut [&mut [f64]],
+    pub(super) fn average_lines(
+        lines: &[[&Quantum; LANES]],
+        bars: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
     ) {
-        for (lane, into) in into.iter_mut().enumerate() {
-            let factors = factors.map(|lanes| lanes[lane]);
-            let mut own = state.each_ref().map(|lanes| lanes[lane]);
-            for (closes, value) in closes.array_windows().zip(into.iter_mut()).skip(from) {
-                *value = next(kind, closes, factors, &mut own);
-            }
-            for (lanes, own) in state.iter_mut().zip(own) {
-                lanes[lane] = own;
+        average_lines_from(0, lines, bars, factors, state, into);
+    }
+
+    pub(super) fn average_lines_from(
+        first: usize,
+        lines: &[[&Quantum; LANES]],
+        bars: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
+    ) {
+        let groups = into.iter_mut().zip(lines).zip(factors).zip(state);
+        for (((into, lines), factors), state) in groups {
+            for (lane, (into, line)) in into.iter_mut().zip(lines).enumerate() {
+                let (alpha, average) = (factors[2][lane], &mut state[2][lane]);
+                for (into, value) in into[first..bars].iter_mut().zip(&line[first..bars]) {
+                    *average += alpha * (value - *average);
+                    *into = *average;
+                }
             }
         }
     }
@@ -590,7 +628,9 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Bounded, Bounds, Four, LINES, Mask, QUANTUM_BARS, Recursion, WORDS, portable};
+    use super::{
+        Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, WORDS, portable,
+    };
     use std::arch::x86_64::{
         __m256d, __m256i, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q,
         _mm_movemask_epi8, _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blendv_pd,
@@ -600,6 +640,7 @@ mod avx2 {
         _mm256_permute2f128_pd, _mm256_set1_pd, _mm256_setzero_pd, _mm256_shuffle_ps,
         _mm256_storeu_pd, _mm256_sub_pd, _mm256_unpackhi_pd, _mm256_unpacklo_pd,
     };
+    use std::ops::Range;
 
     /// Four values as a vector.
     #[inline]
@@ -859,36 +900,96 @@ mod avx2 {
     pub(super) fn recurse(
         kind: Recursion,
         closes: &[f64],
-        factors: &[[f64; LINES]; 3],
-        state: &mut [[f64; LINES]; 3],
-        into: &mut [&mut [f64]],
+        first: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
     ) {
+        // Bars before the first whole four, those of whole fours, those behind.
+        let bars = closes.len() - 1;
+        let aligned = first.next_multiple_of(4).min(bars);
+        let fours = aligned.div_ceil(4)..bars / 4;
+        portable::recurse(kind, &closes[..=aligned], first, factors, state, into);
         let one = |close| _mm256_set1_pd(close);
         match kind {
             Recursion::Average => {
-                recurse_by(closes, factors, state, into, |[_, close], of, own| {
-                    average(&mut own[0], of[0], one(close));
-                    own[0]
-                })
+                recurse_fours(
+                    closes,
+                    &fours,
+                    factors,
+                    state,
+                    into,
+                    |[_, close], of, own| {
+                        average(&mut own[0], of[0], one(close));
+                        own[0]
+                    },
+                );
             }
             Recursion::Difference => {
-                recurse_by(closes, factors, state, into, |[_, close], of, own| {
-                    difference(of, own, one(close))
-                });
+                recurse_fours(
+                    closes,
+                    &fours,
+                    factors,
+                    state,
+                    into,
+                    |[_, close], of, own| difference(of, own, one(close)),
+                );
             }
-            Recursion::Signal => recurse_by(closes, factors, state, into, |[_, close], of, own| {
-                let line = difference(of, own, one(close));
-                average(&mut own[2], of[2], line);
-                own[2]
-            }),
+            Recursion::Signal => {
+                recurse_fours(
+                    closes,
+                    &fours,
+                    factors,
+                    state,
+                    into,
+                    |[_, close], of, own| {
+                        let line = difference(of, own, one(close));
+                        average(&mut own[2], of[2], line);
+                        own[2]
+                    },
+                );
+            }
             Recursion::Strength => {
-                recurse_by(closes, factors, state, into, |[before, close], of, own| {
-                    strength(of, own, one(close - before), one(before - close))
-                });
+                recurse_fours(
+                    closes,
+                    &fours,
+                    factors,
+                    state,
+                    into,
+                    |[before, close], of, own| {
+                        strength(of, own, one(close - before), one(before - close))
+                    },
+                );
             }
         }
-        let done = (closes.len() - 1) / 4 * 4;
-        portable::recurse_from(done, kind, closes, factors, state, into);
+        let done = aligned.max(4 * fours.end);
+        portable::recurse(kind, closes, done, factors, state, into);
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn average_lines(
+        lines: &[[&Quantum; LANES]],
+        bars: usize,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
+    ) {
+        let fours = 0..bars / 4;
+        by_fours(&fours, factors, state, into, |group, four, of, own| {
+            let lines = &lines[group];
+            let at = |lane: usize| load(&lines[lane].as_chunks().0[four % FOURS]);
+            let halves = [
+                turned([at(0), at(1), at(2), at(3)]),
+                turned([at(4), at(5), at(6), at(7)]),
+            ];
+            let mut after = |bar: usize| {
+                average(&mut own[0][2], of[0][2], halves[0][bar]);
+                average(&mut own[1][2], of[1][2], halves[1][bar]);
+                [own[0][2], own[1][2]]
+            };
+            [after(0), after(1), after(2), after(3)]
+        });
+        portable::average_lines_from(4 * fours.end, lines, bars, factors, state, into);
     }
 
     #[inline]
@@ -929,49 +1030,76 @@ mod avx2 {
         _mm256_blendv_pd(index, without_loss, is_zero(loss))
     }
 
-    /// Four bars of eight lines at a time, all lines before the next bars: while the value of one
-    /// line waits for the one before it, the others go on.
+    /// [`by_fours`] of lines that are made of the closes: `step` gets the close before and the bar's.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn recurse_by(
+    fn recurse_fours(
         closes: &[f64],
-        factors: &[[f64; LINES]; 3],
-        state: &mut [[f64; LINES]; 3],
-        into: &mut [&mut [f64]],
+        fours: &Range<usize>,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
         step: impl Fn([f64; 2], &[__m256d; 3], &mut [__m256d; 3]) -> __m256d,
     ) {
-        let four = |lanes: &[f64; LINES], at: usize| load(&lanes.as_chunks().0[at]);
-        let mut own: [[__m256d; 3]; LINES / 4] =
-            std::array::from_fn(|at| state.each_ref().map(|lanes| four(lanes, at)));
-        let fixed: [[__m256d; 3]; LINES / 4] =
-            std::array::from_fn(|at| factors.each_ref().map(|lanes| four(lanes, at)));
-        let fours = (closes.len() - 1) / 4;
-        for bars in 0..fours {
-            let closes = &closes[4 * bars..][..5];
-            let fixed = fixed.as_chunks::<2>().0;
-            let own = own.as_chunks_mut::<2>().0;
-            for ((into, fixed), own) in into.chunks_mut(8).zip(fixed).zip(own) {
-                let mut after = |bar: usize| {
-                    let closes = [closes[bar], closes[bar + 1]];
-                    [
-                        step(closes, &fixed[0], &mut own[0]),
-                        step(closes, &fixed[1], &mut own[1]),
-                    ]
-                };
-                let rows = [after(0), after(1), after(2), after(3)];
-                for (half, into) in into.chunks_mut(4).enumerate() {
-                    let lines = turned(rows.map(|row| row[half]));
-                    for (into, values) in into.iter_mut().zip(lines) {
-                        store(&mut into.as_chunks_mut().0[bars], values);
+        by_fours(fours, factors, state, into, |_, four, of, own| {
+            let closes = &closes[4 * four..][..5];
+            let mut after = |bar: usize| {
+                let closes = [closes[bar], closes[bar + 1]];
+                [
+                    step(closes, &of[0], &mut own[0]),
+                    step(closes, &of[1], &mut own[1]),
+                ]
+            };
+            [after(0), after(1), after(2), after(3)]
+        });
+    }
+
+    /// Fours of bars in a quantum.
+    const FOURS: usize = QUANTUM_BARS / 4;
+
+    /// Factors or state of the lines of a group, four and four.
+    type Halves = [[__m256d; 3]; 2];
+
+    /// Four bars of a group at a time, all groups before the next bars: while the value of one line
+    /// waits for the one before it, others go on. `values` gives four bars of both halves of a group.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn by_fours(
+        fours: &Range<usize>,
+        factors: &[[[f64; LANES]; 3]],
+        state: &mut [[[f64; LANES]; 3]],
+        into: &mut [[&mut Quantum; LANES]],
+        values: impl Fn(usize, usize, &Halves, &mut Halves) -> [[__m256d; 2]; 4],
+    ) {
+        for four in fours.start..fours.end.min(FOURS) {
+            let groups = into.iter_mut().zip(factors).zip(&mut *state).enumerate();
+            for (group, ((into, factors), state)) in groups {
+                let (of, mut own) = (halves(factors), halves(state));
+                let rows = values(group, four, &of, &mut own);
+                for half in 0..2 {
+                    let lines =
+                        turned([rows[0][half], rows[1][half], rows[2][half], rows[3][half]]);
+                    for lane in 0..4 {
+                        let into = &mut into[4 * half + lane].as_chunks_mut().0[four];
+                        store(into, lines[lane]);
+                    }
+                    for which in 0..3 {
+                        let into = &mut state[which].as_chunks_mut().0[half];
+                        store(into, own[half][which]);
                     }
                 }
             }
         }
-        for (at, own) in own.into_iter().enumerate() {
-            for (lanes, own) in state.iter_mut().zip(own) {
-                store(&mut lanes.as_chunks_mut().0[at], own);
-            }
-        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn halves(lanes: &[[f64; LANES]; 3]) -> Halves {
+        let of = |half: usize, which: usize| load(&lanes[which].as_chunks().0[half]);
+        [
+            [of(0, 0), of(0, 1), of(0, 2)],
+            [of(1, 0), of(1, 1), of(1, 2)],
+        ]
     }
 
     /// Lane k of vector i as lane i of vector k.
@@ -1193,45 +1321,63 @@ mod tests {
 
         #[test]
         fn every_path_recurses_to_the_same_bits(
-            closes in prop::collection::vec(1.0..9.0_f64, 1..40),
-            lengths in prop::collection::vec(1..30_u32, 3 * LINES),
-            lanes in 0..=LINES,
+            closes in prop::collection::vec(1.0..9.0_f64, 1..60),
+            lengths in prop::collection::vec(1..30_u32, 3 * 2 * LANES),
+            first in 0..60_usize,
+            groups in 1..3_usize,
             is_still in any::<bool>(),
         ) {
             // Without moves, and with them in one direction only, strengths are special.
             let still: Vec<f64> = closes.iter().map(|close| close.floor()).collect();
             let closes = if is_still { still } else { closes };
             let bars = closes.len() - 1;
-            let length = |which: usize, lane: usize| f64::from(lengths[which * LINES + lane]);
-            for kind in [
-                Recursion::Average,
-                Recursion::Difference,
-                Recursion::Signal,
-                Recursion::Strength,
-            ] {
-                let factors: [[f64; LINES]; 3] = std::array::from_fn(|which| {
-                    std::array::from_fn(|lane| match (kind, which) {
-                        (Recursion::Strength, 0) => length(0, lane),
-                        (Recursion::Strength, _) => length(0, lane) - 1.0,
-                        _ => 2.0 / (length(which, lane) + 1.0),
-                    })
+            let first = first.min(bars);
+            let mut lengths = lengths.iter().map(|length| f64::from(*length));
+            let lengths: [[[f64; LANES]; 3]; 2] = std::array::from_fn(|_| {
+                std::array::from_fn(|_| std::array::from_fn(|_| lengths.next().unwrap_or(1.0)))
+            });
+            let alphas = lengths.map(|group| group.map(|lanes| lanes.map(|n| 2.0 / (n + 1.0))));
+            let moves = lengths.map(|[n, ..]| [n, n.map(|n| n - 1.0), n]);
+            type Run<'a> = &'a dyn Fn(&mut [[[f64; LANES]; 3]], &mut [[&mut Quantum; LANES]]);
+            let check = |runs: [Run<'_>; 2]| {
+                let results = runs.map(|run| {
+                    let mut state = [[[1.0; LANES]; 3]; 2];
+                    state[0][1][0] = 0.0;
+                    state[0].iter_mut().for_each(|average| average[1] = 0.0);
+                    let mut values = vec![[0.0; QUANTUM_BARS]; groups * LANES];
+                    let mut lines = values.iter_mut();
+                    let mut into: Vec<[&mut Quantum; LANES]> = (0..groups)
+                        .map(|_| std::array::from_fn(|_| lines.next().expect("a line")))
+                        .collect();
+                    run(&mut state[..groups], &mut into);
+                    (bits(&values.concat()), bits(&state.concat().concat()))
                 });
-                let run = |portable: bool| {
-                    let mut state = [[1.0; LINES]; 3];
-                    state[1][0] = 0.0;
-                    state[..2].iter_mut().for_each(|average| average[1] = 0.0);
-                    let mut values = vec![vec![0.0; bars]; lanes];
-                    let mut into: Vec<&mut [f64]> = values.iter_mut().map(|v| &mut v[..]).collect();
-                    if portable {
-                        portable::recurse(kind, &closes, &factors, &mut state, &mut into);
-                    } else {
-                        recurse(kind, &closes, &factors, &mut state, &mut into);
-                    }
-                    let state = state.map(|lines| bits(&lines[..lanes]));
-                    (values.iter().map(|values| bits(values)).collect::<Vec<_>>(), state)
-                };
-                prop_assert_eq!(run(false), run(true), "{:?}", kind);
+                assert_eq!(&results[0], &results[1]);
+                results[0].clone()
+            };
+            let of = |kind: Recursion, factors: &[[[f64; LANES]; 3]; 2]| {
+                check([
+                    &|state, into| recurse(kind, &closes, first, &factors[..groups], state, into),
+                    &|state, into| {
+                        portable::recurse(kind, &closes, first, &factors[..groups], state, into);
+                    },
+                ])
+            };
+            for kind in [Recursion::Average, Recursion::Difference, Recursion::Signal] {
+                of(kind, &alphas);
             }
+            of(Recursion::Strength, &moves);
+            let line = |lane: usize| -> Quantum {
+                std::array::from_fn(|bar| closes[(bar * (lane + 1)) % closes.len()])
+            };
+            let lines: Vec<Quantum> = (0..2 * LANES).map(line).collect();
+            let lines: [[&Quantum; LANES]; 2] = std::array::from_fn(|group| {
+                std::array::from_fn(|lane| &lines[group * LANES + lane])
+            });
+            check([
+                &|state, into| average_lines(&lines, bars, &alphas, state, into),
+                &|state, into| portable::average_lines(&lines, bars, &alphas, state, into),
+            ]);
         }
 
         #[test]

@@ -505,7 +505,8 @@ fn a_saved_state_goes_on_with_the_same_bits_also_for_some_of_its_features() {
             let late = late.expect("a state of these features");
             let names: Vec<&str> = late
                 .iter()
-                .map(|place| columns.features()[*place].values().0)
+                .filter_map(|place| columns.features().nth(*place))
+                .map(|feature| feature.values().0)
                 .collect();
             assert_eq!(names, ["count"], "only this one saves no state");
             assert!(state.is_empty());

@@ -6,7 +6,7 @@
 use super::feature::Feature;
 use super::history::History;
 use super::shared::{Carry, alpha, first_defined_offset, rsi};
-use crate::kernel::{self, LINES, Recursion};
+use crate::kernel::{self, LANES, Quantum, Recursion};
 
 /// What a feature is to the kernel, where it can be a lane.
 pub(super) const fn recursion(feature: Feature) -> Option<Recursion> {
@@ -30,61 +30,140 @@ fn factors(feature: Feature) -> [f64; 3] {
     }
 }
 
-/// Computes bars `from..` of the block that `history` took last for some features of this kind, at
-/// most [`LINES`].
-///
-/// Shape: one entry per feature in all slices; every line has one place per bar of the block.
-pub(super) fn compute_together(
-    kind: Recursion,
-    features: &[Feature],
-    carries: &mut [Carry],
-    history: &History,
-    from: usize,
-    lines: &mut [&mut [f64]],
-) {
-    let (origin, bars) = (history.origin(), lines[0].len());
-    for line in lines.iter_mut() {
-        line[..from].fill(f64::NAN);
+/// Features that are computed together at most: of two groups one goes on while the other waits.
+pub(super) const TOGETHER: usize = 2 * LANES;
+
+/// Columns that stand for the features that a last group lacks.
+pub(super) const SPARE: usize = LANES - 1;
+
+/// Factors and averages of the lanes of each group.
+type Groups = [[[f64; LANES]; 3]; TOGETHER / LANES];
+
+/// Some features of one kind, at most [`TOGETHER`], and what they carry.
+pub(super) struct Together<'a> {
+    /// What they are to the kernel.
+    pub(super) kind: Recursion,
+    /// The features.
+    pub(super) features: &'a [Feature],
+    /// One per feature.
+    pub(super) carries: &'a mut [Carry],
+}
+
+impl Together<'_> {
+    /// Computes the bars from `from` on of the block that `history` took last.
+    ///
+    /// Shape: `lines` has one line per feature and spare ones that make the last group whole, each
+    /// with the columns' values of a quantum, of which those of the block's bars are written.
+    pub(super) fn compute(
+        &mut self,
+        history: &History,
+        from: usize,
+        bars: usize,
+        lines: &mut [[&mut Quantum; LANES]],
+    ) {
+        let origin = history.origin();
+        let start = self.compute_first_means(history, from, bars, lines);
+        let (fixed, mut state) = self.groups();
+        let groups = lines.len();
+        let closes = &history.close[origin - 1..origin + bars];
+        let (fixed, own) = (&fixed[..groups], &mut state[..groups]);
+        kernel::recurse(self.kind, closes, start, fixed, own, lines);
+        self.keep(&state, from, start, bars, lines);
     }
-    // Averages of moves begin as plain means: until the last one has them, each goes on its own.
-    let mut start = from;
-    for (feature, carry) in features.iter().zip(carries.iter()) {
-        if let Feature::Rsi(n) = *feature {
-            let steady = first_defined_offset(carry.seen, u64::from(n) + 1, from, bars);
-            start = start.max(steady);
+
+    /// Computes a block of signals, of which each has its MACD line: that is not averaged again.
+    ///
+    /// Shape: as of [`Together::compute`], all bars of the block; `sources` has the lines, `carried`
+    /// what their features carry after the block. All lines are defined.
+    pub(super) fn compute_signals(
+        &mut self,
+        sources: &[[&Quantum; LANES]],
+        carried: &[Carry],
+        bars: usize,
+        lines: &mut [[&mut Quantum; LANES]],
+    ) {
+        let (fixed, mut state) = self.groups();
+        let groups = lines.len();
+        let (fixed, own) = (&fixed[..groups], &mut state[..groups]);
+        kernel::average_lines(sources, bars, fixed, own, lines);
+        for (lane, line) in carried.iter().enumerate() {
+            let own = &mut state[lane / LANES];
+            (own[0][lane % LANES], own[1][lane % LANES]) = (line.values[0], line.values[1]);
         }
+        self.keep(&state, 0, 0, bars, lines);
     }
-    let (mut fixed, mut state) = ([[0.0; LINES]; 3], [[0.0; LINES]; 3]);
-    for (lane, (feature, carry)) in features.iter().zip(carries.iter_mut()).enumerate() {
-        if let Feature::Rsi(n) = *feature {
-            let closes = history.close[origin + from - 1..].array_windows();
-            for (value, [before, close]) in lines[lane][from..start].iter_mut().zip(closes) {
-                *value = rsi(carry, *before, *close, n);
-                carry.seen += 1;
+
+    /// Averages of moves begin as plain means: until the last feature has them, each goes on alone.
+    /// Gives the first bar that is not computed.
+    fn compute_first_means(
+        &mut self,
+        history: &History,
+        from: usize,
+        bars: usize,
+        lines: &mut [[&mut Quantum; LANES]],
+    ) -> usize {
+        let (origin, mut start) = (history.origin(), from);
+        let features = || self.features.iter().copied();
+        for (feature, carry) in features().zip(self.carries.iter()) {
+            if let Feature::Rsi(n) = feature {
+                let steady = first_defined_offset(carry.seen, u64::from(n) + 1, from, bars);
+                start = start.max(steady);
             }
-        } else if carry.seen == 0 && from < bars {
-            // An average that begins with the first close is still there after its bar.
-            let first = history.close[origin + from];
-            carry.values = [first, first, 0.0];
         }
-        for (which, factor) in factors(*feature).into_iter().enumerate() {
-            (fixed[which][lane], state[which][lane]) = (factor, carry.values[which]);
+        for ((feature, carry), line) in features().zip(&mut *self.carries).zip(flat(lines)) {
+            line[..from].fill(f64::NAN);
+            if let Feature::Rsi(n) = feature {
+                let closes = history.close[origin + from - 1..].array_windows();
+                for (value, [before, close]) in line[from..start].iter_mut().zip(closes) {
+                    *value = rsi(carry, *before, *close, n);
+                    carry.seen += 1;
+                }
+            } else if carry.seen == 0 && from < bars {
+                // An average that begins with the first close is still there after its bar.
+                let first = history.close[origin + from];
+                carry.values = [first, first, 0.0];
+            }
+        }
+        start
+    }
+
+    fn groups(&self) -> (Groups, Groups) {
+        // Lanes without a feature compute with factors that keep them at 0.
+        let (mut fixed, mut state) = (Groups::default(), Groups::default());
+        for (lane, (feature, carry)) in self.features.iter().zip(&*self.carries).enumerate() {
+            for (which, factor) in factors(*feature).into_iter().enumerate() {
+                let (group, lane) = (lane / LANES, lane % LANES);
+                fixed[group][which][lane] = factor;
+                state[group][which][lane] = carry.values[which];
+            }
+        }
+        (fixed, state)
+    }
+
+    /// Takes what the features carry after the block, and hides values that are not defined yet.
+    fn keep(
+        &mut self,
+        state: &Groups,
+        from: usize,
+        start: usize,
+        bars: usize,
+        lines: &mut [[&mut Quantum; LANES]],
+    ) {
+        let features = self.features.iter().zip(&mut *self.carries).enumerate();
+        for ((lane, (feature, carry)), line) in features.zip(flat(lines)) {
+            let group = &state[lane / LANES];
+            carry.values = group.each_ref().map(|lanes| lanes[lane % LANES]);
+            if self.kind != Recursion::Strength {
+                let first = feature.first_defined();
+                let defined = first_defined_offset(carry.seen, first, from, bars);
+                line[from..defined].fill(f64::NAN);
+            }
+            carry.seen += (bars - start) as u64;
         }
     }
-    let closes = &history.close[origin + start - 1..origin + bars];
-    let mut rest: [&mut [f64]; LINES] = std::array::from_fn(|_| &mut [][..]);
-    for (rest, line) in rest.iter_mut().zip(lines.iter_mut()) {
-        *rest = &mut line[start..];
-    }
-    let rest = &mut rest[..features.len()];
-    kernel::recurse(kind, closes, &fixed, &mut state, rest);
-    for (lane, (feature, carry)) in features.iter().zip(carries).enumerate() {
-        carry.values = state.each_ref().map(|lanes| lanes[lane]);
-        if kind != Recursion::Strength {
-            let first = feature.first_defined();
-            let defined = first_defined_offset(carry.seen, first, from, bars);
-            lines[lane][from..defined].fill(f64::NAN);
-        }
-        carry.seen += (bars - start) as u64;
-    }
+}
+
+/// The lines of all groups.
+fn flat<'a>(lines: &'a mut [[&mut Quantum; LANES]]) -> impl Iterator<Item = &'a mut Quantum> {
+    lines.iter_mut().flatten().map(|line| &mut **line)
 }
