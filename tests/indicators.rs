@@ -336,7 +336,14 @@ fn the_columns_of_a_tile_are_the_series_own_bits() {
         file.read_quantum(quantum, &mut block).expect("sound data");
         columns.push(&block, 0);
         for (index, found) in found.iter_mut().enumerate() {
-            found.extend_from_slice(&columns.column(index as u16).now()[..block.bars]);
+            let index = index as u16;
+            found.extend_from_slice(&columns.column(index).now()[..block.bars]);
+            let (column, close) = (columns.column(index), columns.close());
+            // The first asks for a comparison, the second for what it gave.
+            for _ in 0..2 {
+                assert_eq!(columns.above_close(index), column.above(close));
+                assert_eq!(columns.below_close(index), close.above(column));
+            }
         }
     }
     for (feature, found) in features.into_iter().zip(found) {

@@ -1,5 +1,6 @@
 //! Columns of a block, deduplicated.
 
+use super::against_close::AgainstClose;
 use super::bars::Bars;
 use super::channels::{Channels, is_looked_up};
 use super::column::Column;
@@ -8,7 +9,7 @@ use super::feature::Feature;
 use super::history::History;
 use super::lanes::{SPARE, TOGETHER, Together, recursion};
 use super::shared::{Carry, Deviations};
-use crate::kernel::{LANES, Quantum, Recursion};
+use crate::kernel::{LANES, Mask, Quantum, Recursion};
 use crate::market::BarBlock;
 use crate::state::{StateReader, StateWriter};
 use admf_formats::units::QUANTUM_BARS;
@@ -37,6 +38,7 @@ pub struct FeatureColumns {
     deviations: Deviations,
     channels: Channels,
     close: Column,
+    against_close: AgainstClose,
 }
 
 /// The place of no MACD line.
@@ -86,6 +88,7 @@ impl FeatureColumns {
             history: History::new(lookback(&features), QUANTUM_BARS),
             lines: lines(&features),
             places,
+            against_close: AgainstClose::new(features.len()),
             features,
             close: Column::new(),
         }
@@ -98,6 +101,7 @@ impl FeatureColumns {
         let own = features.iter().filter(|feature| !is_looked_up(**feature));
         let carried: usize = own.map(|feature| feature.bytes()).sum();
         (features.len() + 1) * each
+            + AgainstClose::bytes(features.len())
             + spare(features) * Column::BYTES
             + carried
             + History::bytes(lookback(features), QUANTUM_BARS)
@@ -113,6 +117,7 @@ impl FeatureColumns {
         self.close.now_mut()[..block.bars].copy_from_slice(bars.close);
         self.close.settle();
         self.deviations.clear();
+        self.against_close.clear();
         self.channels.push(bars, from);
         let mut done = 0;
         while done < self.features.len() {
@@ -157,6 +162,7 @@ impl FeatureColumns {
             }
         }
         column.settle();
+        self.against_close.settle(place, column, &self.close);
     }
 
     /// Features of one kind that fill so many groups of lanes.
@@ -207,6 +213,7 @@ impl FeatureColumns {
         }
         for ((column, place), carry) in columns.iter_mut().zip(run).zip(carries) {
             column.settle();
+            self.against_close.settle(place, column, &self.close);
             *self.computations[place].carry() = carry;
         }
     }
@@ -292,6 +299,22 @@ impl FeatureColumns {
     #[inline(always)]
     pub fn column(&self, index: u16) -> &Column {
         &self.columns[usize::from(self.places[usize::from(index)])]
+    }
+
+    /// Bits where feature `index` is above the close: compared once per block, whoever asks.
+    #[inline(always)]
+    pub fn above_close(&self, index: u16) -> Mask {
+        let place = usize::from(self.places[usize::from(index)]);
+        let column = &self.columns[place];
+        self.against_close.above(place, column, &self.close)
+    }
+
+    /// Bits where feature `index` is below the close, likewise.
+    #[inline(always)]
+    pub fn below_close(&self, index: u16) -> Mask {
+        let place = usize::from(self.places[usize::from(index)]);
+        let column = &self.columns[place];
+        self.against_close.below(place, column, &self.close)
     }
 
     /// The closes.

@@ -4,6 +4,7 @@
 //! Each is incremental over blocks of any length: it carries what it needs and sees only bars up
 //! to the one it is computed for. `README.md` beside this file has the table of definitions.
 
+mod against_close;
 mod averages;
 mod bars;
 mod channels;

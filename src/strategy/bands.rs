@@ -80,12 +80,10 @@ impl Strategy for Bollinger {
     }
 
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-        let close = columns.close();
-        let band = |which| columns.feature(which);
         masks.set_sides(
             direction,
-            || [band(0).above(close), close.above(band(1))],
-            || [close.above(band(2)), band(1).above(close)],
+            || [columns.above_close(0), columns.below_close(1)],
+            || [columns.below_close(2), columns.above_close(1)],
         );
     }
 }
@@ -125,12 +123,10 @@ impl Strategy for Donchian {
     }
 
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-        let close = columns.close();
-        let band = |which| columns.feature(which);
         masks.set_sides(
             direction,
-            || [close.above(band(0)), band(1).above(close)],
-            || [band(2).above(close), close.above(band(3))],
+            || [columns.below_close(0), columns.above_close(1)],
+            || [columns.above_close(2), columns.below_close(3)],
         );
     }
 }

@@ -43,6 +43,19 @@ impl<'a> Columns<'a> {
         self.all.column(self.indices[which])
     }
 
+    /// Bits where the strategy's feature number `which` is above the close. As
+    /// `feature(which).above(close())`, but compared once per block for all containers of a tile.
+    #[inline(always)]
+    pub fn above_close(&self, which: usize) -> Mask {
+        self.all.above_close(self.indices[which])
+    }
+
+    /// Bits where it is below the close, likewise.
+    #[inline(always)]
+    pub fn below_close(&self, which: usize) -> Mask {
+        self.all.below_close(self.indices[which])
+    }
+
     /// Closes of the bars.
     #[inline(always)]
     pub fn close(&self) -> &'a Column {

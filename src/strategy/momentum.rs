@@ -32,9 +32,8 @@ impl Strategy for Momentum {
     }
 
     fn masks(&self, p: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-        let (close, mean) = (columns.close(), columns.feature(0));
         let rsi = columns.feature(1);
-        let (over, under) = (close.above(mean), mean.above(close));
+        let (over, under) = (columns.below_close(0), columns.above_close(0));
         masks.set_sides(
             direction,
             || {

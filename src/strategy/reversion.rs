@@ -42,12 +42,10 @@ impl Strategy for Keltner {
     }
 
     fn masks(&self, _: &[f64], columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-        let close = columns.close();
-        let band = |which| columns.feature(which);
         masks.set_sides(
             direction,
-            || [band(0).above(close), close.above(band(1))],
-            || [close.above(band(2)), band(1).above(close)],
+            || [columns.above_close(0), columns.below_close(1)],
+            || [columns.below_close(2), columns.above_close(1)],
         );
     }
 }
