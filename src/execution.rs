@@ -6,7 +6,7 @@ mod exits;
 mod orders;
 mod scale_out;
 
-pub use costs::{Borrow, Commission, PerShare, PriceCost};
+pub use costs::{Borrow, Commission, Costs, PerShare, PriceCost};
 pub use distance::{Amount, Distance, Line, Unit};
 pub use exits::{Anchor, BothTouched, ExitRules, Hit, Levels, Reentry, Seen};
 pub use orders::{Entry, EntryOrder, EntryRules, Outcome, Waiting};
@@ -34,4 +34,15 @@ pub struct ExecutionRules {
     pub borrow: Option<Borrow>,
     /// Orders of entries.
     pub entry: EntryRules,
+}
+
+impl ExecutionRules {
+    /// What a fill costs.
+    #[inline(always)]
+    pub const fn costs(&self) -> Costs {
+        Costs {
+            commission: self.commission,
+            price_cost: self.price_cost,
+        }
+    }
 }

@@ -55,13 +55,49 @@ pub struct Bounds {
     pub high: [f64; WORDS],
 }
 
-/// A column with its bounds.
+/// A column with what decides most comparisons of its values.
 #[derive(Clone, Copy)]
 pub struct Bounded<'a> {
     /// One value per bar.
     pub values: &'a [f64; QUANTUM_BARS],
+    /// The values again, in fewer bytes.
+    pub short: Short<'a>,
     /// [`bounds`] of the values.
     pub bounds: &'a Bounds,
+}
+
+/// Values in fewer bytes. Rounding keeps their order: where two of these differ, so do the values, and
+/// the same way.
+#[derive(Clone, Copy)]
+pub enum Short<'a> {
+    /// In parts of a [`Scale`], which is the same for all that are compared.
+    Scaled(&'a [i16; QUANTUM_BARS]),
+    /// In single precision.
+    Single(&'a [f32; QUANTUM_BARS]),
+}
+
+/// A range of values cut into equal parts, which are numbered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    low: f64,
+    high: f64,
+    /// Parts per unit.
+    parts: f64,
+}
+
+impl Scale {
+    /// Parts of the values from `low` to `high`; none where there is no range.
+    pub fn new(low: f64, high: f64) -> Option<Scale> {
+        // No rounding takes a value of the range beyond the last part.
+        let parts = 65_534.0 / (high - low);
+        (parts.is_finite() && parts > 0.0).then_some(Scale { low, high, parts })
+    }
+
+    /// Whether all values that lie within these bounds are in the range; NaN is in none.
+    pub fn covers(&self, bounds: &Bounds) -> bool {
+        let lows = bounds.low.iter().all(|low| *low >= self.low);
+        lows && bounds.high.iter().all(|high| *high <= self.high)
+    }
 }
 
 /// Runs a loop with AVX2 where the processor has it.
@@ -98,6 +134,18 @@ dispatched! {
     pub fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds, bounds, bounds
 }
 dispatched! {
+    /// The values in single precision.
+    pub fn single(values: &[f64; QUANTUM_BARS], into: &mut [f32; QUANTUM_BARS]), single, single
+}
+dispatched! {
+    /// The parts of the scale that the values are in, the first of which is [`i16::MIN`].
+    pub fn scaled(
+        values: &[f64; QUANTUM_BARS],
+        scale: Scale,
+        into: &mut [i16; QUANTUM_BARS],
+    ), scaled, scaled
+}
+dispatched! {
     /// Bits where `a > b`, as [`above`]; words whose bounds decide are not compared bar by bar.
     pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded
 }
@@ -114,6 +162,10 @@ dispatched! {
         a: Bounded<'_>,
         level: f64,
     ) -> Mask, below_level_bounded, below_level_bounded
+}
+dispatched! {
+    /// Bits where `a > b`, and those where `a < b`; a NaN on either side gives 0 in both.
+    pub fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2], sides, sides
 }
 dispatched! {
     /// Least figures of runs twice as long as those of `runs`, which are `length` long and begin
@@ -248,26 +300,62 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - b_part)) + (b - b_part))
 }
 
+/// Work that is compiled twice: for any processor, and with what most of today's have besides. Both
+/// do the same operations in the same order, as all loops here.
+pub trait Wide {
+    /// What comes out.
+    type Output;
+
+    /// Does the work. What it calls is part of it as far as it is inlined, so that this has to be.
+    fn run(self) -> Self::Output;
+}
+
+/// Does the work as it is compiled for this processor.
+#[inline]
+pub fn run_wide<W: Wide>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("lzcnt")
+    {
+        // SAFETY: the processor has what the function requires, which was asked for right above.
+        // Without it the tests of the engine die of an illegal instruction.
+        return unsafe { avx2::run(work) };
+    }
+    work.run()
+}
+
 /// Asks for the lines of a value that is needed soon.
 #[inline(always)]
 pub fn prefetch<T>(value: &T) {
+    prefetch_lines(std::ptr::from_ref(value).cast(), size_of::<T>());
+}
+
+/// Asks for the lines of bytes that are needed soon.
+#[inline(always)]
+pub fn prefetch_bytes(bytes: &[u8]) {
+    prefetch_lines(bytes.as_ptr(), bytes.len());
+}
+
+#[inline(always)]
+fn prefetch_lines(first: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in (0..size_of::<T>()).step_by(64) {
+    for line in (0..bytes).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let lines = std::ptr::from_ref(value).cast::<i8>();
-        // SAFETY: the address lies in the value, and the instruction reads nothing that anybody
-        // sees: it is a hint.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(lines.add(line)) };
+        // SAFETY: the instruction reads nothing that anybody sees: it is a hint, and harmless for
+        // any address. `wrapping_add` asks for nothing either.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = (first, bytes);
 }
 
 /// The loops as any processor runs them.
 mod portable {
     use super::{
-        Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, WORDS, greater,
-        lesser,
+        Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, Scale, WORDS,
+        greater, lesser,
     };
 
     #[inline(always)]
@@ -330,23 +418,35 @@ mod portable {
         mask
     }
 
-    /// A level as a column.
-    fn level_of(level: f64) -> ([f64; QUANTUM_BARS], Bounds) {
-        let bounds = Bounds {
-            low: [level; WORDS],
-            high: [level; WORDS],
-        };
-        ([level; QUANTUM_BARS], bounds)
-    }
-
     pub(super) fn above_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
-        let (values, bounds) = &level_of(level);
-        above_bounded(a, Bounded { values, bounds })
+        above_level(a.values, level)
     }
 
     pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
-        let (values, bounds) = &level_of(level);
-        above_bounded(Bounded { values, bounds }, a)
+        below_level(a.values, level)
+    }
+
+    #[inline(always)]
+    pub(super) fn single(values: &[f64; QUANTUM_BARS], into: &mut [f32; QUANTUM_BARS]) {
+        for (into, value) in into.iter_mut().zip(values) {
+            *into = *value as f32;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn scaled(
+        values: &[f64; QUANTUM_BARS],
+        scale: Scale,
+        into: &mut [i16; QUANTUM_BARS],
+    ) {
+        for (into, value) in into.iter_mut().zip(values) {
+            let part = ((value - scale.low) * scale.parts) as i32;
+            *into = (part + i32::from(i16::MIN)) as i16;
+        }
+    }
+
+    pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
+        [above(a.values, b.values), above(b.values, a.values)]
     }
 
     #[inline(always)]
@@ -629,18 +729,31 @@ mod portable {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use super::{
-        Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, WORDS, portable,
+        Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, Scale, Short, WORDS,
+        Wide, portable,
     };
     use std::arch::x86_64::{
-        __m256d, __m256i, _CMP_EQ_OQ, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q,
-        _mm_movemask_epi8, _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_pd, _mm256_blendv_pd,
-        _mm256_castpd_ps, _mm256_castps_si256, _mm256_castsi256_si128, _mm256_cmp_pd,
-        _mm256_div_pd, _mm256_extracti128_si256, _mm256_loadu_pd, _mm256_max_pd, _mm256_min_pd,
-        _mm256_movemask_pd, _mm256_mul_pd, _mm256_or_pd, _mm256_packs_epi16, _mm256_packs_epi32,
-        _mm256_permute2f128_pd, _mm256_set1_pd, _mm256_setzero_pd, _mm256_shuffle_ps,
-        _mm256_storeu_pd, _mm256_sub_pd, _mm256_unpackhi_pd, _mm256_unpacklo_pd,
+        __m128i, __m256, __m256d, __m256i, _CMP_EQ_OQ, _CMP_EQ_UQ, _CMP_GE_OQ, _CMP_GT_OQ,
+        _CMP_LE_OQ, _CMP_LT_OQ, _CMP_UNORD_Q, _mm_movemask_epi8, _mm_packs_epi32, _mm_storeu_si128,
+        _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_add_pd, _mm256_and_pd,
+        _mm256_blendv_pd, _mm256_castpd_ps, _mm256_castps_si256, _mm256_castsi256_pd,
+        _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cmpeq_epi16,
+        _mm256_cmpgt_epi16, _mm256_cmpgt_epi64, _mm256_cvttpd_epi32, _mm256_div_pd,
+        _mm256_extracti128_si256, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256,
+        _mm256_max_pd, _mm256_min_pd, _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_movemask_ps,
+        _mm256_mul_pd, _mm256_or_pd, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16,
+        _mm256_packs_epi32, _mm256_permute2f128_pd, _mm256_permute4x64_epi64,
+        _mm256_permutevar8x32_epi32, _mm256_set_m128i, _mm256_set1_epi32, _mm256_set1_epi64x,
+        _mm256_set1_pd, _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_pd,
+        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_storeu_pd,
+        _mm256_sub_pd, _mm256_testz_si256, _mm256_unpackhi_pd, _mm256_unpacklo_pd,
     };
     use std::ops::Range;
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    pub(super) fn run<W: Wide>(work: W) -> W::Output {
+        work.run()
+    }
 
     /// Four values as a vector.
     #[inline]
@@ -657,6 +770,24 @@ mod avx2 {
         // SAFETY: the reference is to four values that may be written, and the store asks for no
         // alignment. The tests below compare what is stored with the portable loops.
         unsafe { _mm256_storeu_pd(into.as_mut_ptr(), values) }
+    }
+
+    /// Eight values as a vector.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load_near(values: &[f32; 8]) -> __m256 {
+        // SAFETY: the reference is to eight values that may be read, and the load asks for no
+        // alignment. The tests below compare what is made of it with one comparison at a time.
+        unsafe { _mm256_loadu_ps(values.as_ptr()) }
+    }
+
+    /// Sixteen parts as a vector.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load_parts(parts: &[i16; 16]) -> __m256i {
+        // SAFETY: the reference is to sixteen parts that may be read, and the load asks for no
+        // alignment. The tests below compare what is made of it with one comparison at a time.
+        unsafe { _mm256_loadu_si256(parts.as_ptr().cast()) }
     }
 
     #[inline]
@@ -750,8 +881,18 @@ mod avx2 {
     pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
         let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
         let none = decided::<_CMP_LE_OQ>(&a.bounds.high, &b.bounds.low);
-        let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
-        decided_or(all, none, |word| above_word(&a[word], &b[word]))
+        decided_or(all, none, |word| {
+            let (over, is_sure) = match (a.short, b.short) {
+                (Short::Scaled(a), Short::Scaled(b)) => scaled_word(a, b, word),
+                (Short::Single(a), Short::Single(b)) => near_word(a, b, word),
+                _ => (0, false),
+            };
+            if is_sure {
+                over
+            } else {
+                sides_of(a, b, word)[0]
+            }
+        })
     }
 
     #[target_feature(enable = "avx2")]
@@ -768,6 +909,105 @@ mod avx2 {
         let none = decided::<_CMP_LE_OQ>(&[level; WORDS], &a.bounds.low);
         let a = a.values.as_chunks::<64>().0;
         decided_or(all, none, |word| above_word(&[level; 64], &a[word]))
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
+        match (a.short, b.short) {
+            (Short::Scaled(short_a), Short::Scaled(short_b)) => {
+                sides_by(a, b, |word| scaled_word(short_a, short_b, word))
+            }
+            (Short::Single(short_a), Short::Single(short_b)) => {
+                sides_by(a, b, |word| near_word(short_a, short_b, word))
+            }
+            // One of them is out of the range that the other is in: few words are open.
+            _ => [above_bounded(a, b), above_bounded(b, a)],
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn sides_by(
+        a: Bounded<'_>,
+        b: Bounded<'_>,
+        of_word: impl Fn(usize) -> (u64, bool),
+    ) -> [Mask; 2] {
+        let mut sides = [[0; WORDS]; 2];
+        for word in 0..WORDS {
+            let (over, is_sure) = of_word(word);
+            (sides[0][word], sides[1][word]) = (over, !over);
+            if !is_sure {
+                [sides[0][word], sides[1][word]] = sides_of(a, b, word);
+            }
+        }
+        sides
+    }
+
+    /// Bits of one word where `a > b` by the parts that they are in, and whether that decides all of
+    /// them: no two are in the same.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn scaled_word(a: &[i16; QUANTUM_BARS], b: &[i16; QUANTUM_BARS], word: usize) -> (u64, bool) {
+        let of = |column: &[i16; QUANTUM_BARS]| {
+            let words = column.as_chunks::<16>().0.as_chunks::<4>().0;
+            words[word].each_ref().map(|bars| load_parts(bars))
+        };
+        let (a, b) = (of(a), of(b));
+        let mut equal = _mm256_setzero_si256();
+        let over: [__m256i; 4] = std::array::from_fn(|bars| {
+            equal = _mm256_or_si256(equal, _mm256_cmpeq_epi16(a[bars], b[bars]));
+            _mm256_cmpgt_epi16(a[bars], b[bars])
+        });
+        let half = |first: usize| {
+            // Packed by halves: the middle two quarters are out of order.
+            let bytes = _mm256_packs_epi16(over[first], over[first + 1]);
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
+            u64::from(_mm256_movemask_epi8(bytes) as u32)
+        };
+        let is_sure = _mm256_testz_si256(equal, equal) == 1;
+        (half(0) | half(2) << 32, is_sure)
+    }
+
+    /// One word of [`sides`], as the values themselves have it.
+    #[cold]
+    #[target_feature(enable = "avx2")]
+    fn sides_of(a: Bounded<'_>, b: Bounded<'_>, word: usize) -> [u64; 2] {
+        let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+        [
+            above_word(&a[word], &b[word]),
+            above_word(&b[word], &a[word]),
+        ]
+    }
+
+    /// Bits of one word where `a > b` in single precision, and whether that decides all of them: no
+    /// pair is equal, or NaN.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn near_word(a: &[f32; QUANTUM_BARS], b: &[f32; QUANTUM_BARS], word: usize) -> (u64, bool) {
+        let of = |column: &[f32; QUANTUM_BARS]| {
+            let words = column.as_chunks::<8>().0.as_chunks::<8>().0;
+            words[word].each_ref().map(|eight| load_near(eight))
+        };
+        let (a, b) = (of(a), of(b));
+        let over: [__m256; 8] =
+            std::array::from_fn(|eight| _mm256_cmp_ps::<_CMP_GT_OQ>(a[eight], b[eight]));
+        let mut unsure = _mm256_setzero_ps();
+        for eight in 0..8 {
+            let is = _mm256_cmp_ps::<_CMP_EQ_UQ>(a[eight], b[eight]);
+            unsure = _mm256_or_ps(unsure, is);
+        }
+        let over = over.map(|bars| _mm256_castps_si256(bars));
+        // A byte per bar; vectors are packed by halves, which puts four bars of each together.
+        let half = |first: usize| {
+            let (one, other) = (
+                _mm256_packs_epi32(over[first], over[first + 1]),
+                _mm256_packs_epi32(over[first + 2], over[first + 3]),
+            );
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(one, other), order);
+            u64::from(_mm256_movemask_epi8(bytes) as u32)
+        };
+        (half(0) | half(4) << 32, _mm256_movemask_ps(unsure) == 0)
     }
 
     /// The lanes of four vectors, each folded by `fold`, as the lanes of one.
@@ -820,6 +1060,42 @@ mod avx2 {
             store(highs, of(across(high, |a, b| _mm256_max_pd(a, b))));
         }
         bounds
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scaled(
+        values: &[f64; QUANTUM_BARS],
+        scale: Scale,
+        into: &mut [i16; QUANTUM_BARS],
+    ) {
+        let (low, parts) = (_mm256_set1_pd(scale.low), _mm256_set1_pd(scale.parts));
+        let least = _mm256_set1_epi32(i32::from(i16::MIN));
+        let eights = values.as_chunks::<4>().0.as_chunks::<2>().0;
+        for (into, [first, second]) in into.as_chunks_mut::<8>().0.iter_mut().zip(eights) {
+            let of = |values: &[f64; 4]| {
+                let from_low = _mm256_sub_pd(load(values), low);
+                _mm256_cvttpd_epi32(_mm256_mul_pd(from_low, parts))
+            };
+            let eight = _mm256_add_epi32(_mm256_set_m128i(of(second), of(first)), least);
+            let (low, high) = (
+                _mm256_castsi256_si128(eight),
+                _mm256_extracti128_si256::<1>(eight),
+            );
+            store_parts(into, _mm_packs_epi32(low, high));
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn store_parts(into: &mut [i16; 8], parts: __m128i) {
+        // SAFETY: the reference is to eight parts that may be written, and the store asks for no
+        // alignment. The tests below compare what is stored with the portable loop.
+        unsafe { _mm_storeu_si128(into.as_mut_ptr().cast(), parts) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn single(values: &[f64; QUANTUM_BARS], into: &mut [f32; QUANTUM_BARS]) {
+        portable::single(values, into);
     }
 
     #[target_feature(enable = "avx2")]
@@ -881,6 +1157,8 @@ mod avx2 {
         portable::window_deviations(closes, means, divisor, into);
     }
 
+    /// Eight returns at a time; the last ones, fewer, with lanes that add nothing. No sum is negative
+    /// zero, so that adding zero leaves its bits.
     #[target_feature(enable = "avx2")]
     pub(super) fn bands(means: &[f64], deviations: &[f64], width: f64, into: &mut [f64]) {
         portable::bands(means, deviations, width, into);
@@ -1119,7 +1397,61 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     pub(super) fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3] {
-        portable::return_sums(closes, units, cash)
+        let Some(returns) = closes.len().checked_sub(1) else {
+            return [0.0; 3];
+        };
+        let (units, cash) = (_mm256_set1_pd(units), _mm256_set1_pd(cash));
+        let zero = _mm256_setzero_pd();
+        let mut sums = [[zero; 2]; 3];
+        let mut add = |half: usize, earlier, later, counts| {
+            let equity = |closes| _mm256_add_pd(cash, _mm256_mul_pd(units, closes));
+            let ratio = _mm256_div_pd(equity(later), equity(earlier));
+            let change = _mm256_and_pd(_mm256_sub_pd(ratio, _mm256_set1_pd(1.0)), counts);
+            let down = _mm256_and_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(change, zero), change);
+            sums[0][half] = _mm256_add_pd(sums[0][half], change);
+            sums[1][half] = _mm256_add_pd(sums[1][half], _mm256_mul_pd(change, change));
+            sums[2][half] = _mm256_add_pd(sums[2][half], _mm256_mul_pd(down, down));
+        };
+        let all = _mm256_castsi256_pd(_mm256_set1_epi64x(-1));
+        let (earlier, rest) = closes[..returns].as_chunks::<LANES>();
+        let (later, rest_later) = closes[1..].as_chunks::<LANES>();
+        for (earlier, later) in earlier.iter().zip(later) {
+            let (earlier, later) = (earlier.as_chunks::<4>().0, later.as_chunks::<4>().0);
+            add(0, load(&earlier[0]), load(&later[0]), all);
+            add(1, load(&earlier[1]), load(&later[1]), all);
+        }
+        if !rest.is_empty() {
+            // Lanes without a return divide one by one.
+            let mut last = [[1.0; LANES]; 2];
+            last[0][..rest.len()].copy_from_slice(rest);
+            last[1][..rest.len()].copy_from_slice(rest_later);
+            let [earlier, later] = last.each_ref().map(|lanes| lanes.as_chunks::<4>().0);
+            let bound = _mm256_set1_epi64x(rest.len() as i64);
+            for (half, places) in [[0, 1, 2, 3], [4, 5, 6, 7]].into_iter().enumerate() {
+                let [a, b, c, d] = places;
+                let counts = _mm256_cmpgt_epi64(bound, _mm256_setr_epi64x(a, b, c, d));
+                let counts = _mm256_castsi256_pd(counts);
+                add(half, load(&earlier[half]), load(&later[half]), counts);
+            }
+        }
+        // One lane of each sum after another, the three sums side by side.
+        let mut total = zero;
+        for half in 0..2 {
+            let [a, b, c] = sums.map(|sum| sum[half]);
+            let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            let (even_c, odd_c) = (_mm256_unpacklo_pd(c, zero), _mm256_unpackhi_pd(c, zero));
+            for lane in [
+                _mm256_permute2f128_pd::<0x20>(even, even_c),
+                _mm256_permute2f128_pd::<0x20>(odd, odd_c),
+                _mm256_permute2f128_pd::<0x31>(even, even_c),
+                _mm256_permute2f128_pd::<0x31>(odd, odd_c),
+            ] {
+                total = _mm256_add_pd(total, lane);
+            }
+        }
+        let mut into = [0.0; 4];
+        store(&mut into, total);
+        [into[0], into[1], into[2]]
     }
 
     #[target_feature(enable = "avx2")]
@@ -1225,14 +1557,43 @@ mod tests {
                     prop_assert_eq!(bounds.low[word].is_nan(), own.iter().any(|v| v.is_nan()));
                 }
             }
-            let with = |values, bounds| Bounded { values, bounds };
-            let a_bounded = with(&a, &of_a);
-            check(&a, &b, &above_bounded(a_bounded, with(&b, &of_b)));
-            check(&a, &b, &portable::above_bounded(a_bounded, with(&b, &of_b)));
+            // What two values that differ have in common in fewer bytes is looked up in double.
+            let close = a.map(|value| value + value.abs() * 1e-12);
             let far = a.map(|value| value + 3.0);
-            let of_far = of(&far);
-            check(&far, &a, &above_bounded(with(&far, &of_far), a_bounded));
-            check(&a, &far, &above_bounded(a_bounded, with(&far, &of_far)));
+            let scale = Scale::new(-2.0, 2.5).expect("a range");
+            let columns = [&a, &b, &close, &far].map(|values| {
+                let (mut near, mut parts) = ([0.0; QUANTUM_BARS], [0; QUANTUM_BARS]);
+                let bounds = bounds(values);
+                single(values, &mut near);
+                let covers = scale.covers(&bounds);
+                prop_assert_eq!(covers, values.iter().all(|v| (-2.0..=2.5).contains(v)));
+                if covers {
+                    let mut twin = parts;
+                    scaled(values, scale, &mut parts);
+                    portable::scaled(values, scale, &mut twin);
+                    prop_assert_eq!(parts, twin);
+                }
+                Ok((values, near, covers.then_some(parts), bounds))
+            });
+            for one in &columns {
+                for other in &columns {
+                    let (one, other) = (one.as_ref(), other.as_ref());
+                    let (one, other) = (one.map_err(Clone::clone)?, other.map_err(Clone::clone)?);
+                    for is_short in [false, true] {
+                        let [a, b] = [one, other].map(|(values, near, parts, bounds)| {
+                            let parts = parts.as_ref().filter(|_| is_short);
+                            let short = parts.map_or(Short::Single(near), Short::Scaled);
+                            Bounded { values, short, bounds }
+                        });
+                        let [over, under] = sides(a, b);
+                        check(a.values, b.values, &over);
+                        check(b.values, a.values, &under);
+                        prop_assert_eq!([over, under], portable::sides(a, b));
+                        check(a.values, b.values, &above_bounded(a, b));
+                        check(a.values, b.values, &portable::above_bounded(a, b));
+                    }
+                }
+            }
             let level = VALUES[level];
             for level in [level, level + 3.0, level - 4.0, pairs[0].2] {
                 let levels = [level; QUANTUM_BARS];

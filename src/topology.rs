@@ -5,7 +5,7 @@
 
 use crate::container::{BlockView, Container, ContainerRules, NoSink, RuleFeatures, Sink, Span};
 use crate::features::{DistinctFeatures, Feature, FeatureColumns};
-use crate::kernel;
+use crate::kernel::{self, Wide};
 use crate::market::{BarBlock, BarsFile, LocalTimes};
 use crate::metrics::BlockFigures;
 use crate::state::{StateReader, StateWriter};
@@ -479,17 +479,42 @@ impl Worker {
             measure: measure.map(|index| features.column(index).now()),
             year_root: job.bars_per_year.sqrt(),
         };
+        kernel::run_wide(RunBlock {
+            job,
+            view,
+            containers: &mut self.containers,
+            sink,
+        })
+    }
+}
+
+/// A tile's containers through one block.
+struct RunBlock<'a, S> {
+    job: Job<'a>,
+    view: BlockView<'a>,
+    containers: &'a mut [Container],
+    sink: &'a mut S,
+}
+
+impl<S: TileSink> Wide for RunBlock<'_, S> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run(self) -> Result<()> {
+        let RunBlock {
+            job, view, sink, ..
+        } = self;
         let parameter_count = job.strategy.parameters().len();
         let direction = job.rules.portfolio.direction;
         let mut masks = Masks::default();
-        let mut rest = &mut self.containers[..];
+        let mut rest = self.containers;
         let mut place = 0;
         while let Some((container, others)) = rest.split_first_mut() {
             // A tile's containers do not all stay in the cache.
             if let Some(next) = others.first() {
                 kernel::prefetch(next);
             }
-            let columns = Columns::new(features, container.columns);
+            let columns = Columns::new(view.features, container.columns);
             job.strategy.masks(
                 &container.parameters[..parameter_count],
                 &columns,

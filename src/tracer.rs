@@ -107,6 +107,12 @@ impl Tracer {
         (self.selection, is_stageable)
     }
 
+    /// Asks for what the ring's next frames need.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        self.ring.prefetch();
+    }
+
     /// What a stage must know of the ring.
     pub fn stage(&self) -> Staged {
         Staged::of(&self.ring)

@@ -3,7 +3,7 @@
 
 mod random;
 
-use admf::container::{Sink, Untold};
+use admf::container::{PerStep, Sink, Untold};
 use admf::topology::{TileSink, Worker};
 use admf_formats::event::{AnyPayload, EventKind, EventSet, Payload, Stamp};
 use admf_formats::result::{Ledger, ResultRecord, Status};
@@ -40,7 +40,7 @@ impl Sink for Counting {
     }
 
     fn count_closed(&mut self, untold: Untold) {
-        self.counted += untold.events(EventSet::ALL);
+        self.counted += untold.events(PerStep::of(EventSet::ALL));
     }
 }
 

@@ -48,6 +48,18 @@ pub const fn commit_word(generation: u32, kind: EventKind, bytes: usize) -> u64 
     generation as u64 | (kind as u64) << 32 | ((bytes / FRAME_ALIGN) as u64) << 40
 }
 
+/// The commit word of a frame that this process wrote under generation 0, under another one.
+#[inline(always)]
+pub const fn committed_in(word: u64, generation: u32) -> u64 {
+    word | generation as u64
+}
+
+/// The size of the frame that a commit word, which this process wrote, names.
+#[inline(always)]
+pub const fn word_bytes(word: u64) -> usize {
+    (word >> 40) as usize * FRAME_ALIGN
+}
+
 /// Writes a frame but for its commit word, which is left as it is.
 #[inline(always)]
 pub fn write_frame<P: Payload>(into: &mut [u8], stamp: &Stamp, payload: &P) {

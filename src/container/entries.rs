@@ -219,7 +219,7 @@ impl Container {
         let payload = self.entry_payload(rules, working.order);
         let cause = working.pending.entry_order;
         let (trade, code) = (self.trade, (status as u8, reason as u8));
-        self.execution.order(code.0);
+        self.books.execution.order(code.0);
         self.tell(sink, ts_ns, bar, trade, cause, code, &payload);
         sink.end_trade(trade);
     }

@@ -9,6 +9,7 @@
 //!
 //! Longer than other files by a line: the rules that all parts of a container look at stand here.
 
+mod books;
 mod entries;
 mod exits;
 mod managed;
@@ -21,18 +22,18 @@ mod sink;
 mod watch;
 mod wishes;
 
+use books::Books;
 use managed::Managed;
 use position::Position;
 pub use rule_features::{RuleFeature, RuleFeatures};
-pub use sink::{NoSink, Sink, Untold};
+pub use sink::{NoSink, PerStep, Sink, Untold};
 use watch::Watch;
 use wishes::Wishes;
 
 use crate::execution::{Entry, ExecutionRules, ExitRules, Waiting};
 use crate::features::{Feature, FeatureColumns};
-use crate::kernel::{greater, lesser};
 use crate::market::{BarBlock, Calendar, LocalTimes};
-use crate::metrics::{BlockFigures, EquityFold, EquityPath, ExecutionFold, Range, TradeFold};
+use crate::metrics::{BlockFigures, EquityPath};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::TraceRules;
 use crate::strategy::{FEATURES_MAX, Mask, Masks};
@@ -200,7 +201,13 @@ pub struct BlockView<'a> {
     pub year_root: f64,
 }
 
-impl BlockView<'_> {
+impl<'a> BlockView<'a> {
+    /// The closes of its bars.
+    #[inline(always)]
+    fn closes(&self) -> &'a [f64] {
+        &self.bars.close[..self.bars.bars]
+    }
+
     /// What an entry that is decided on bar `at` of the block is sized by; NaN for nothing.
     #[inline(always)]
     fn measure_at(&self, at: usize, rules: &ContainerRules) -> f64 {
@@ -245,16 +252,11 @@ pub struct Container {
     span: Span,
     /// First bar whose close it may decide on.
     first_decision: u64,
-    cash: f64,
+    books: Books,
     position: Option<Position>,
     pending: Option<Pending>,
-    equity: EquityFold,
-    trades: TradeFold,
-    execution: ExecutionFold,
     first_ts_ns: i64,
     last_ts_ns: i64,
-    /// Next bar of the block that equity was not folded for, absolute.
-    folded: u64,
     sequence: u64,
     trade: u32,
     features_sequence: u64,
@@ -284,15 +286,11 @@ impl Container {
             symbol,
             span,
             first_decision: first_decision.max(span.first),
-            cash: rules.portfolio.initial_capital,
+            books: Books::new(rules, span.first),
             position: None,
             pending: None,
-            equity: EquityFold::new(rules.equity_path(), rules.portfolio.initial_capital),
-            trades: TradeFold::default(),
-            execution: ExecutionFold::default(),
             first_ts_ns: 0,
             last_ts_ns: 0,
-            folded: span.first,
             sequence: 0,
             trade: 0,
             features_sequence: 0,
@@ -316,16 +314,16 @@ impl Container {
     /// As [`ContainerRules::is_all_in`].
     #[inline(always)]
     fn is_all_in(&self) -> bool {
-        self.equity.path() == EquityPath::AllIn
+        self.books.is_all_in()
     }
 
     /// Whether equity was exhausted: the container has failed.
     pub const fn is_exhausted(&self) -> bool {
-        self.equity.is_exhausted()
+        self.books.equity.is_exhausted()
     }
 
     /// Lives through one block. Blocks come in order; those without a bar of the span are ignored.
-    #[inline]
+    #[inline(always)]
     pub fn run_block<S: Sink>(
         &mut self,
         rules: &ContainerRules,
@@ -360,7 +358,7 @@ impl Container {
         }
         self.fold_to(block, end);
         if self.span.end == end {
-            let (equity, events) = (self.equity.equity(), self.sequence + 1);
+            let (equity, events) = (self.books.equity.equity(), self.sequence + 1);
             self.emit(
                 sink,
                 block.bars,
@@ -423,7 +421,7 @@ impl Container {
     }
 
     /// Decisions, fills and exits of the bars `first..end`, all in this block.
-    #[inline]
+    #[inline(always)]
     fn run_piece<S: Sink>(
         &mut self,
         rules: &ContainerRules,
@@ -443,7 +441,7 @@ impl Container {
     }
 
     /// The same where the masks alone decide, at the next price.
-    #[inline]
+    #[inline(never)]
     fn run_bars<S: Sink>(
         &mut self,
         rules: &ContainerRules,
@@ -480,22 +478,9 @@ impl Container {
     /// Folds equity up to but without `bar`.
     #[inline(always)]
     fn fold_to(&mut self, block: BlockView<'_>, bar: u64) {
-        let start = block.bars.first_bar;
-        let (first, end) = ((self.folded - start) as usize, (bar - start) as usize);
-        let closes = &block.bars.close[..block.bars.bars];
-        let range = self.equity.fold(first, end, closes, block.figures);
-        self.folded = bar;
-        if let Some(range) = range {
-            self.extend_reach(&range);
-        }
-    }
-
-    /// The held position saw these bars.
-    #[inline(always)]
-    fn extend_reach(&mut self, range: &Range) {
-        if let Some(position) = &mut self.position {
-            position.low = lesser(position.low, range.low);
-            position.high = greater(position.high, range.high);
+        let range = self.books.fold_to(block, bar);
+        if let (Some(range), Some(position)) = (range, &mut self.position) {
+            position.see(&range);
         }
     }
 
@@ -566,7 +551,7 @@ impl Container {
 
     /// ERROR as the last event of a container that cannot go on.
     pub fn fail<S: Sink>(&mut self, reason: Reason, bars: &BarBlock, sink: &mut S) {
-        let value = self.equity.equity();
+        let value = self.books.equity.equity();
         let last = bars.bars.saturating_sub(1);
         let (ts_ns, bar) = (bars.ts_ns[last], bars.first_bar as u32 + last as u32);
         self.tell(
@@ -591,9 +576,9 @@ impl Container {
             status: status as u32,
             symbol: u32::from(self.symbol),
             parameters: self.parameters,
-            equity: self.equity.totals(),
-            trades: *self.trades.totals(),
-            execution: *self.execution.totals(),
+            equity: self.books.equity.totals(),
+            trades: *self.books.trades.totals(),
+            execution: *self.books.execution.totals(),
             ledger,
         }
     }

@@ -221,7 +221,7 @@ impl Container {
                 let exit = (!opens).then_some(pending.exit_reason);
                 let order = market(F64_NULL, exit);
                 let code = (OrderStatus::Expired as u8, Reason::WindowEnd as u8);
-                self.execution.order(code.0);
+                self.books.execution.order(code.0);
                 let running = self.position.as_ref().map(|held| held.trade);
                 // An entry without an exit adds to the position where one is held.
                 let adds = opens && pending.exit_order == 0 && running.is_some();
@@ -248,7 +248,7 @@ impl Container {
         if let Some(working) = self.managed.working.take() {
             let payload = self.entry_payload(rules, working.order);
             let code = (OrderStatus::Expired as u8, Reason::WindowEnd as u8);
-            self.execution.order(code.0);
+            self.books.execution.order(code.0);
             let (trade, cause) = (self.trade + 1, working.pending.entry_order);
             self.tell(sink, ts_ns, last as u32, trade, cause, code, &payload);
             sink.end_trade(trade);
@@ -258,7 +258,10 @@ impl Container {
             let reason = ExitReason::CloseAtEnd;
             self.fold_to(block, last);
             // It is held through the whole of its last bar.
-            self.extend_reach(&block.figures.range(at, at));
+            let range = block.figures.range(at, at);
+            if let Some(position) = &mut self.position {
+                position.see(&range);
+            }
             execution.order =
                 self.exit_order(&market(-units, Some(reason)), ts_ns, last as u32, sink);
             self.close_position(rules, execution, reason, sink);

@@ -7,7 +7,8 @@ use super::orders::{Execution, market, side};
 use super::{BlockView, Container, ContainerRules, Pending, Sink};
 use crate::execution::EntryOrder;
 use crate::kernel::{greater, lesser};
-use crate::portfolio::{Breaches, Entry, EntryTerms, Sizing};
+use crate::metrics::Range;
+use crate::portfolio::Breaches;
 use admf_formats::event::{
     Accrual, ExitReason, Fill, Order, OrderStatus, PortfolioUpdate, PositionClose, PositionOpen,
     PositionUpdate, Reason, RiskBreach, Side,
@@ -21,85 +22,50 @@ pub(super) struct Position {
     /// Units held, signed.
     pub(super) units: f64,
     /// Average entry price of the units held.
-    entry_price: f64,
-    entry_ts_ns: i64,
-    entry_bar: u32,
+    pub(super) entry_price: f64,
+    pub(super) entry_ts_ns: i64,
+    pub(super) entry_bar: u32,
     /// Its trade.
     pub(super) trade: u32,
     /// Entries so far.
     pub(super) entries: u32,
     /// Fills so far.
-    fills: u32,
-    commission: f64,
-    slippage: f64,
-    borrow: f64,
+    pub(super) fills: u32,
+    pub(super) commission: f64,
+    pub(super) slippage: f64,
+    pub(super) borrow: f64,
     /// Units and value of all entries, signed like the units.
-    entry_units: f64,
-    entry_value: f64,
+    pub(super) entry_units: f64,
+    pub(super) entry_value: f64,
     /// Value of all partial exits, signed like the units.
-    exit_value: f64,
+    pub(super) exit_value: f64,
     /// Profit or loss of the partial exits before costs. Negative zero adds nothing to any number,
     /// not even to another negative zero, so that trades without partial exits keep their bits.
-    realized: f64,
+    pub(super) realized: f64,
     /// Lowest low and highest high of the bars held so far, the entry price counted.
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) open_sequence: u64,
 }
 
+impl Position {
+    /// It was held while these bars closed.
+    #[inline(always)]
+    pub(super) fn see(&mut self, range: &Range) {
+        self.low = lesser(self.low, range.low);
+        self.high = greater(self.high, range.high);
+    }
+}
+
 /// What an exit came to, for its events.
 pub(super) struct Closed {
     pub(super) trade: u32,
-    fill: Fill,
-    update: PortfolioUpdate,
-    close: PositionClose,
+    pub(super) fill: Fill,
+    pub(super) update: PortfolioUpdate,
+    pub(super) close: PositionClose,
 }
 
 impl Container {
-    /// Units of an entry on the side of `sign` and the limits that it met; `measure` is what it is
-    /// sized by, `stop` the price of its stop, each NaN for none.
-    #[inline]
-    pub(super) fn entry(
-        &self,
-        rules: &ContainerRules,
-        sign: f64,
-        measure: f64,
-        stop: f64,
-        price: f64,
-    ) -> Entry {
-        let commission = rules.execution.commission;
-        let held = self.position.as_ref().map_or(0.0, |held| held.units);
-        let bound = if held < 0.0 { 2.0 * held * price } else { 0.0 };
-        let terms = EntryTerms {
-            held: held.abs(),
-            sign,
-            equity: self.cash + held * price,
-            // What was sold short is no money to spend, and as much again stands for it.
-            cash: self.cash + bound,
-            price,
-            risk_per_unit: match rules.portfolio.sizing {
-                Sizing::RiskPerTrade { .. } => sign * (price - stop),
-                Sizing::Atr { multiple, .. } => multiple * measure,
-                Sizing::Volatility { .. } => price * measure,
-                _ => f64::NAN,
-            },
-            commission,
-        };
-        rules.portfolio.entry(&terms, &rules.risk)
-    }
-
-    /// Units that all cash buys, where all of it goes into every entry.
-    #[inline(always)]
-    pub(super) fn all_in_units(&self, rules: &ContainerRules, price: f64) -> Result<f64, Reason> {
-        let commission = rules.execution.commission;
-        let units = commission.units_for(self.cash, price, |a, b| a / b);
-        if units > 0.0 {
-            Ok(units)
-        } else {
-            Err(Reason::ZeroQuantity)
-        }
-    }
-
     /// RISK_BREACH for every limit that made an entry smaller.
     fn tell_breaches<S: Sink>(
         &mut self,
@@ -114,7 +80,7 @@ impl Container {
                 limit: breach.limit,
                 value: breach.value,
             };
-            self.execution.breach();
+            self.books.execution.breach();
             let (ts, bar) = (execution.ts_ns, execution.bar);
             self.tell(sink, ts, bar, trade, execution.order, code, &payload);
         }
@@ -143,10 +109,11 @@ impl Container {
         let units = if self.is_managed && exits.is_none() {
             Err(Reason::LevelUnknown)
         } else if self.is_all_in() {
-            self.all_in_units(rules, price)
+            self.books.all_in_units(rules.execution.commission, price)
         } else {
             let stop = exits.map_or(f64::NAN, |levels| levels.stop(sign > 0.0).0);
-            let entry = self.entry(rules, sign, pending.measure, stop, price);
+            let measure = pending.measure;
+            let entry = self.books.entry(rules, 0.0, sign, measure, stop, price);
             self.tell_breaches(&entry.breaches, &execution, trade, sink);
             entry.units
         };
@@ -175,40 +142,11 @@ impl Container {
         units: f64,
         price: f64,
     ) {
-        let commission = rules.execution.commission.of(units, price);
-        self.cash = if self.is_all_in() {
-            0.0
-        } else {
-            self.cash - units * price - commission
-        };
-        let fill = Fill {
-            qty: units,
-            price,
-            commission,
-            reference_price: execution.reference_price,
-            units_after: units,
-        };
-        self.execution.fill(&fill);
-        self.position = Some(Position {
-            units,
-            entry_price: price,
-            entry_ts_ns: execution.ts_ns,
-            entry_bar: execution.bar,
-            trade: self.trade,
-            entries: 1,
-            fills: 1,
-            commission,
-            slippage: units * (price - execution.reference_price),
-            borrow: 0.0,
-            entry_units: units,
-            entry_value: units * price,
-            exit_value: 0.0,
-            realized: -0.0,
-            low: price,
-            high: price,
-            open_sequence: self.sequence + 2,
-        });
-        self.hold(units, price);
+        let of = (self.trade, self.sequence + 2);
+        let position = self
+            .books
+            .opened(rules.execution.costs(), execution, of, units, price);
+        self.position = Some(position);
     }
 
     /// FILL, POSITION_OPEN and PORTFOLIO_UPDATE of the entry that the position has had.
@@ -231,7 +169,7 @@ impl Container {
             price,
             commission,
         };
-        let update = self.held(units, price);
+        let update = self.books.held(units, price);
         let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(units) as u8, 0));
         let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
         self.tell(sink, ts, bar, trade, fill, code, &open);
@@ -260,7 +198,8 @@ impl Container {
         } else {
             f64::NAN
         };
-        let entry = self.entry(rules, sign, pending.measure, stop, price);
+        let (held, measure) = (position.units, pending.measure);
+        let entry = self.books.entry(rules, held, sign, measure, stop, price);
         self.tell_breaches(&entry.breaches, &execution, trade, sink);
         let added = match entry.units {
             Ok(units) => sign * units,
@@ -271,7 +210,7 @@ impl Container {
         };
         self.fold_to(block, execution.booked);
         let commission = rules.execution.commission.of(added, price);
-        self.cash = self.cash - added * price - commission;
+        self.books.cash = self.books.cash - added * price - commission;
         let held = position.units + added;
         position.entry_price = (position.units * position.entry_price + added * price) / held;
         position.units = held;
@@ -291,7 +230,7 @@ impl Container {
             reference_price,
             units_after: held,
         };
-        self.execution.fill(&fill);
+        self.books.execution.fill(&fill);
         let (ts, bar, code) = (execution.ts_ns, execution.bar, (side(sign) as u8, 0));
         let fill = self.tell(sink, ts, bar, trade, execution.order, code, &fill);
         let update = PositionUpdate {
@@ -322,7 +261,7 @@ impl Container {
         let price = rules.execution.price_cost.worsen(reference_price, sign);
         let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
         let commission = rules.execution.commission.of(closed, price);
-        self.cash += closed * price - commission;
+        self.books.cash += closed * price - commission;
         let gain = closed * (price - position.entry_price);
         let fill = Fill {
             qty: -closed,
@@ -340,7 +279,7 @@ impl Container {
         position.low = lesser(position.low, price);
         position.high = greater(position.high, price);
         self.position = Some(position);
-        self.execution.fill(&fill);
+        self.books.execution.fill(&fill);
         let (ts, bar, code) = (execution.ts_ns, execution.bar, side(sign) as u8);
         let held = position.units;
         let fill = self.tell(sink, ts, bar, trade, execution.order, (code, 0), &fill);
@@ -386,63 +325,12 @@ impl Container {
         rules: &ContainerRules,
         execution: &Execution,
     ) -> Option<Closed> {
-        let position = self.position.as_ref()?;
-        let sign = -position.units.signum();
-        let reference_price = execution.reference_price;
-        let price = rules.execution.price_cost.worsen(reference_price, sign);
-        let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
-        let commission = rules.execution.commission.of(position.units, price);
-        self.cash += position.units * price - commission;
-        let fill = Fill {
-            qty: -position.units,
-            price,
-            commission,
-            reference_price,
-            units_after: 0.0,
-        };
-        self.execution.fill(&fill);
-        let commissions = position.commission + commission;
-        let fills = position.fills + 1;
-        // With one entry and one exit the prices are those of the fills, to the bit.
-        let (entry_price, exit_price) = if fills == 2 {
-            (position.entry_price, price)
-        } else {
-            let exit_value = position.exit_value + position.units * price;
-            let units = position.entry_units;
-            (position.entry_value / units, exit_value / units)
-        };
-        let (lowest, highest) = (lesser(position.low, price), greater(position.high, price));
-        let (worst, best) = if sign < 0.0 {
-            (lowest, highest)
-        } else {
-            (highest, lowest)
-        };
-        // Both are moves from the entry price as fractions of it, never below zero.
-        let excursion = |to: f64| ((to - entry_price) / entry_price).abs();
-        let gain = position.units * (price - position.entry_price) + position.realized;
-        let close = PositionClose {
-            entry_ts_ns: position.entry_ts_ns,
-            entry_bar: position.entry_bar,
-            fills,
-            qty: position.entry_units,
-            entry_price,
-            exit_price,
-            pnl: gain - commissions - position.borrow,
-            commission: commissions,
-            slippage: position.slippage + fill.qty * (price - reference_price),
-            borrow: position.borrow,
-            mae: excursion(worst),
-            mfe: excursion(best),
-        };
-        self.trades.close(execution.bar, &close);
-        let trade = position.trade;
+        let position = self.position?;
         self.position = None;
-        Some(Closed {
-            trade,
-            fill,
-            update: self.hold(0.0, price),
-            close,
-        })
+        Some(
+            self.books
+                .closed(rules.execution.costs(), execution, &position),
+        )
     }
 
     /// The borrow fee of `days` nights for the short position: ACCRUAL, PORTFOLIO_UPDATE. Equity up
@@ -461,36 +349,18 @@ impl Container {
         let amount = borrow.fee(units, price, days);
         position.borrow += amount;
         let (trade, opened) = (position.trade, position.open_sequence);
-        self.cash -= amount;
+        self.books.cash -= amount;
         let accrual = Accrual {
             amount,
             units,
             price,
             days,
         };
-        self.execution.accrual(&accrual);
+        self.books.execution.accrual(&accrual);
         let (ts, bar) = (execution.ts_ns, execution.bar);
         let code = (Side::Flat as u8, 0);
         let accrual = self.tell(sink, ts, bar, trade, opened, code, &accrual);
         self.update(execution, units, price, trade, accrual, sink);
-    }
-
-    /// From the booked bar on the container holds this: the PORTFOLIO_UPDATE of it.
-    #[inline(always)]
-    fn hold(&mut self, units: f64, price: f64) -> PortfolioUpdate {
-        self.equity.change(units, self.cash);
-        let update = self.held(units, price);
-        self.execution.update(&update);
-        update
-    }
-
-    #[inline(always)]
-    const fn held(&self, units: f64, price: f64) -> PortfolioUpdate {
-        PortfolioUpdate {
-            units,
-            cash: self.cash,
-            equity: self.cash + units * price,
-        }
     }
 
     #[inline(always)]
@@ -518,7 +388,7 @@ impl Container {
         cause: u64,
         sink: &mut S,
     ) {
-        let update = self.hold(units, price);
+        let update = self.books.hold(units, price);
         self.tell_update(execution, &update, trade, cause, sink);
     }
 
@@ -533,7 +403,7 @@ impl Container {
     ) {
         let status = OrderStatus::Rejected as u8;
         let (ts, bar, code) = (execution.ts_ns, execution.bar, (status, reason as u8));
-        self.execution.order(status);
+        self.books.execution.order(status);
         self.tell(sink, ts, bar, trade, execution.order, code, order);
     }
 }

@@ -35,20 +35,31 @@ pub struct Untold {
 }
 
 impl Untold {
-    /// How many of them are of these kinds.
-    #[inline]
-    pub fn events(&self, kinds: EventSet) -> u64 {
+    /// How many of them are selected.
+    #[inline(always)]
+    pub fn events(&self, selected: PerStep) -> u64 {
+        let [decision, entry, exit] = selected.0.map(u64::from);
+        self.decisions * decision + self.entries * entry + self.exits * exit
+    }
+}
+
+/// How many events of a decision, of an entry and of an exit are of selected kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerStep([u8; 3]);
+
+impl PerStep {
+    /// Where these kinds are selected.
+    pub fn of(kinds: EventSet) -> PerStep {
         use EventKind::{
             Fill, Order, OrderRequest, PortfolioUpdate, PositionClose, PositionOpen, Signal,
         };
-        let of = |each: [EventKind; 3]| {
-            each.map(|kind| u64::from(kinds.contains(kind)))
-                .iter()
-                .sum::<u64>()
-        };
-        self.decisions * of([Signal, OrderRequest, Order])
-            + self.entries * of([Fill, PositionOpen, PortfolioUpdate])
-            + self.exits * of([Fill, PortfolioUpdate, PositionClose])
+        let of =
+            |each: [EventKind; 3]| each.map(|kind| u8::from(kinds.contains(kind))).iter().sum();
+        PerStep([
+            of([Signal, OrderRequest, Order]),
+            of([Fill, PositionOpen, PortfolioUpdate]),
+            of([Fill, PortfolioUpdate, PositionClose]),
+        ])
     }
 }
 

@@ -140,7 +140,7 @@ impl Container {
         sink: &mut S,
     ) {
         let units = self.position.as_ref().map_or(0.0, |held| held.units);
-        let equity = self.cash + units * self.watch.close;
+        let equity = self.books.cash + units * self.watch.close;
         self.watch.equity = equity;
         self.watch.peak = self.watch.peak.max(equity);
         let drawdown = 1.0 - equity / self.watch.peak;
@@ -172,7 +172,7 @@ impl Container {
             let (trade, opened) = held.map_or((0, 0), |held| (held.trade, held.open_sequence));
             let code = (rule as u8, Reason::RiskLimit as u8);
             let payload = RiskBreach { limit, value };
-            self.execution.breach();
+            self.books.execution.breach();
             let (ts, bar) = (execution.ts_ns, execution.bar);
             cause = self.tell(sink, ts, bar, trade, opened, code, &payload);
         }

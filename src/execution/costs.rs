@@ -109,6 +109,15 @@ impl PriceCost {
     }
 }
 
+/// What a fill costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Costs {
+    /// Commission.
+    pub commission: Commission,
+    /// What the price is worse.
+    pub price_cost: PriceCost,
+}
+
 /// What a short position pays for the units that it has borrowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Borrow {

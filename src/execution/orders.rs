@@ -175,7 +175,7 @@ impl EntryOrder {
     }
 
     /// A price after slippage, no worse than the limit.
-    #[inline]
+    #[inline(always)]
     pub fn within_limit(is_buy: bool, price: f64, limit: f64) -> f64 {
         // A null limit leaves the price as it is.
         if is_buy {

@@ -1,25 +1,44 @@
 //! A column of a block: one value per bar, with the bar before it and the extremes of its words.
 
-use crate::kernel::{self, Bounded, Bounds, Mask, Quantum, WORDS};
+use crate::kernel::{self, Bounded, Bounds, Mask, Quantum, Scale, Short, WORDS};
 use admf_formats::units::QUANTUM_BARS;
 
 /// Values before the block in a column's buffer: the last of them is the bar before.
 const LEAD: usize = 8;
 
-/// One column of one block, with the bar before it and the extremes of its words.
+/// One column of one block, with the bar before it, and what decides most comparisons.
 #[derive(Clone, Debug)]
-pub struct Column(Box<[f64; LEAD + QUANTUM_BARS]>, Bounds);
+pub struct Column {
+    values: Box<[f64; LEAD + QUANTUM_BARS]>,
+    bounds: Bounds,
+    /// Whether the parts hold for this block, and not the values in single precision.
+    is_scaled: bool,
+    parts: Box<[i16; QUANTUM_BARS]>,
+    single: Box<[f32; QUANTUM_BARS]>,
+}
 
 impl Column {
     /// Bytes of a column.
-    pub(super) const BYTES: usize = size_of::<Column>() + 8 * (LEAD + QUANTUM_BARS);
+    pub(super) const BYTES: usize =
+        size_of::<Column>() + 8 * (LEAD + QUANTUM_BARS) + 6 * QUANTUM_BARS;
 
     pub(super) fn new() -> Column {
-        let unknown = Bounds {
-            low: [f64::NAN; WORDS],
-            high: [f64::NAN; WORDS],
-        };
-        Column(Box::new([f64::NAN; LEAD + QUANTUM_BARS]), unknown)
+        Column {
+            values: Box::new([f64::NAN; LEAD + QUANTUM_BARS]),
+            bounds: Bounds {
+                low: [f64::NAN; WORDS],
+                high: [f64::NAN; WORDS],
+            },
+            is_scaled: false,
+            parts: Box::new([0; QUANTUM_BARS]),
+            single: Box::new([f32::NAN; QUANTUM_BARS]),
+        }
+    }
+
+    /// Bits where this column is above another, and those where it is below.
+    #[inline(always)]
+    pub fn sides(&self, other: &Column) -> [Mask; 2] {
+        kernel::sides(self.bounded(), other.bounded())
     }
 
     /// Bits where this column is above another.
@@ -44,40 +63,53 @@ impl Column {
     fn bounded(&self) -> Bounded<'_> {
         Bounded {
             values: self.now(),
-            bounds: &self.1,
+            bounds: &self.bounds,
+            short: if self.is_scaled {
+                Short::Scaled(&self.parts)
+            } else {
+                Short::Single(&self.single)
+            },
         }
     }
 
     /// All values of the block are there.
-    pub(super) fn settle(&mut self) {
-        self.1 = kernel::bounds(self.now());
+    pub(super) fn settle(&mut self, scale: Option<Scale>) {
+        self.bounds = kernel::bounds(self.now());
+        let scale = scale.filter(|scale| scale.covers(&self.bounds));
+        self.is_scaled = scale.is_some();
+        let now = self.values.last_chunk::<QUANTUM_BARS>();
+        let now = now.expect("a column is longer than a quantum");
+        match scale {
+            Some(scale) => kernel::scaled(now, scale, &mut self.parts),
+            None => kernel::single(now, &mut self.single),
+        }
     }
 
     /// The value of the last bar of a whole block: the next block's bar before.
     pub(super) const fn last(&self) -> f64 {
-        self.0[LEAD + QUANTUM_BARS - 1]
+        self.values[LEAD + QUANTUM_BARS - 1]
     }
 
     pub(super) const fn set_last(&mut self, value: f64) {
-        self.0[LEAD + QUANTUM_BARS - 1] = value;
+        self.values[LEAD + QUANTUM_BARS - 1] = value;
     }
 
     /// Takes a block: its last value becomes the one before.
     pub(super) fn shift(&mut self) {
-        self.0[LEAD - 1] = self.last();
+        self.values[LEAD - 1] = self.last();
     }
 
     /// Values of the block's bars.
     #[inline(always)]
     pub fn now(&self) -> &[f64; QUANTUM_BARS] {
-        self.0
+        self.values
             .last_chunk()
             .expect("a column is longer than a quantum")
     }
 
     /// As [`Column::now`], to be written.
     pub(super) fn now_mut(&mut self) -> &mut Quantum {
-        self.0
+        self.values
             .last_chunk_mut()
             .expect("a column is longer than a quantum")
     }
@@ -85,7 +117,7 @@ impl Column {
     /// The bar before the block and the block's bars.
     #[inline(always)]
     pub fn with_before(&self) -> &[f64; QUANTUM_BARS + 1] {
-        self.0
+        self.values
             .last_chunk()
             .expect("a column has a value before its quantum")
     }
@@ -93,6 +125,6 @@ impl Column {
     /// Values one bar earlier: `before()[k]` belongs to the bar before bar k.
     #[inline(always)]
     pub fn before(&self) -> &[f64] {
-        &self.0[LEAD - 1..LEAD - 1 + QUANTUM_BARS]
+        &self.values[LEAD - 1..LEAD - 1 + QUANTUM_BARS]
     }
 }

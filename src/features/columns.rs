@@ -9,7 +9,7 @@ use super::feature::Feature;
 use super::history::History;
 use super::lanes::{SPARE, TOGETHER, Together, recursion};
 use super::shared::{Carry, Deviations};
-use crate::kernel::{LANES, Mask, Quantum, Recursion};
+use crate::kernel::{self, LANES, Mask, Quantum, Recursion, Scale};
 use crate::market::BarBlock;
 use crate::state::{StateReader, StateWriter};
 use admf_formats::units::QUANTUM_BARS;
@@ -39,7 +39,14 @@ pub struct FeatureColumns {
     channels: Channels,
     close: Column,
     against_close: AgainstClose,
+    /// Lowest and highest close of the last blocks: what most columns lie about.
+    ranges: [(f64, f64); RANGES],
+    /// The scale of the block's columns.
+    scale: Option<Scale>,
 }
+
+/// Blocks that the scale of columns looks back on.
+const RANGES: usize = 4;
 
 /// The place of no MACD line.
 const NO_LINE: u16 = u16::MAX;
@@ -91,7 +98,21 @@ impl FeatureColumns {
             against_close: AgainstClose::new(features.len()),
             features,
             close: Column::new(),
+            ranges: [(f64::INFINITY, f64::NEG_INFINITY); RANGES],
+            scale: None,
         }
+    }
+
+    /// The scale of the columns of this block: what averages and bands of closes lie in, mostly.
+    fn scale(&mut self, closes: &[f64]) -> Option<Scale> {
+        self.ranges.rotate_right(1);
+        self.ranges[0] = (kernel::lowest(closes), kernel::highest(closes));
+        let least = |low: f64, range: &(f64, f64)| low.min(range.0);
+        let most = |high: f64, range: &(f64, f64)| high.max(range.1);
+        let low = self.ranges.iter().fold(f64::INFINITY, least);
+        let high = self.ranges.iter().fold(f64::NEG_INFINITY, most);
+        let margin = (high - low) / 4.0;
+        Scale::new(low - margin, high + margin)
     }
 
     /// Bytes on the heap for these features at most.
@@ -115,7 +136,8 @@ impl FeatureColumns {
         self.history.push(bars.close, from);
         self.close.shift();
         self.close.now_mut()[..block.bars].copy_from_slice(bars.close);
-        self.close.settle();
+        self.scale = self.scale(bars.close);
+        self.close.settle(self.scale);
         self.deviations.clear();
         self.against_close.clear();
         self.channels.push(bars, from);
@@ -161,7 +183,7 @@ impl FeatureColumns {
                 computation.run(feature, shared, bars, from, into);
             }
         }
-        column.settle();
+        column.settle(self.scale);
         self.against_close.settle(place, column, &self.close);
     }
 
@@ -212,7 +234,7 @@ impl FeatureColumns {
             together.compute(&self.history, from, bars, &mut into);
         }
         for ((column, place), carry) in columns.iter_mut().zip(run).zip(carries) {
-            column.settle();
+            column.settle(self.scale);
             self.against_close.settle(place, column, &self.close);
             *self.computations[place].carry() = carry;
         }

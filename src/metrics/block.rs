@@ -126,7 +126,7 @@ impl BlockFigures {
     #[inline(always)]
     pub fn range(&self, first: usize, last: usize) -> Range {
         let level = (last + 1 - first).ilog2() as usize;
-        let row = &self.runs[level % LEVELS];
+        let row = &self.runs[level];
         let Four([min, max, low, high]) = row[first].least(row[last + 1 - (1 << level)]);
         Range {
             min,

@@ -65,6 +65,14 @@ impl EquityFold {
         self.changed = true;
     }
 
+    /// The same fold, whose path is known to be this one.
+    #[inline(always)]
+    #[must_use]
+    pub fn known(self, path: EquityPath) -> EquityFold {
+        debug_assert_eq!(self.path, path);
+        EquityFold { path, ..self }
+    }
+
     /// How spans are folded.
     #[inline(always)]
     pub const fn path(&self) -> EquityPath {
@@ -105,24 +113,47 @@ impl EquityFold {
         if first >= end {
             return None;
         }
-        self.totals.bars += (end - first) as u64;
         if self.totals.units == 0.0 {
-            if self.changed {
-                self.mark(self.cash);
-                self.changed = false;
-                self.extend_drawdown((end - first - 1) as u64);
-            } else {
-                self.extend_drawdown((end - first) as u64);
-            }
+            self.fold_flat((end - first) as u64);
             return None;
         }
-        self.totals.bars_in_market += (end - first) as u64;
+        Some(self.fold_held(first, end, closes, figures))
+    }
+
+    /// Folds so many bars while nothing is held.
+    #[inline(always)]
+    pub fn fold_flat(&mut self, bars: u64) {
+        if bars == 0 {
+            return;
+        }
+        self.totals.bars += bars;
+        if self.changed {
+            self.mark(self.cash);
+            self.changed = false;
+            self.extend_drawdown(bars - 1);
+        } else {
+            self.extend_drawdown(bars);
+        }
+    }
+
+    /// As [`EquityFold::fold`], of at least one bar, while units are held.
+    #[inline(always)]
+    pub fn fold_held(
+        &mut self,
+        first: usize,
+        end: usize,
+        closes: &[f64],
+        figures: &BlockFigures,
+    ) -> Range {
+        let bars = (end - first) as u64;
+        self.totals.bars += bars;
+        self.totals.bars_in_market += bars;
         let range = figures.range(first, end - 1);
         match self.path {
             EquityPath::AllIn => self.fold_all_in(first, end, closes, figures, &range),
             EquityPath::PerBar => self.fold_per_bar(&closes[first..end], &range),
         }
-        Some(range)
+        range
     }
 
     /// Folds one bar's equity.
@@ -200,9 +231,17 @@ impl EquityFold {
             let depth = 1.0 - units * range.min / self.totals.peak;
             self.fall((end - first) as u64, depth);
         } else {
-            self.climb(first, end, closes, figures);
+            self.aside(|fold| fold.climb(first, end, closes, figures));
         }
         self.previous = units * closes[end - 1];
+    }
+
+    /// Has a copy changed and takes it, but for the path: the fold itself may lie in registers.
+    #[inline(always)]
+    fn aside(&mut self, change: impl FnOnce(&mut EquityFold)) {
+        let mut copy = *self;
+        change(&mut copy);
+        *self = copy.known(self.path);
     }
 
     /// A piece that reaches the peak: from there on only closes that are not below all before them
@@ -235,7 +274,7 @@ impl EquityFold {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn fold_per_bar(&mut self, closes: &[f64], range: &Range) {
         let (units, cash) = (self.totals.units, self.cash);
         // The bar before is the last one folded, in this block or the one before.
@@ -256,13 +295,14 @@ impl EquityFold {
             self.fall(closes.len() as u64, 1.0 - equity / self.totals.peak);
             self.exhausted |= equity <= 0.0;
         } else {
-            self.mark_curve(closes, units, cash);
+            self.aside(|fold| fold.mark_curve(closes, units, cash));
         }
         self.previous = cash + units * closes[closes.len() - 1];
     }
 
     /// Extremes of every bar of a curve: as [`EquityFold::mark_extremes`] bar by bar, but a run
     /// below the peak is found and measured as a whole.
+    #[inline(never)]
     fn mark_curve(&mut self, closes: &[f64], units: f64, cash: f64) {
         let mut from = 0;
         while from < closes.len() {

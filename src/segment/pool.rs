@@ -8,7 +8,7 @@ use super::map::Map;
 use super::order::wait;
 use super::receipt::{Receipts, Ticket, Way};
 use crate::Result;
-use crate::failpoint;
+use crate::{failpoint, kernel};
 use admf_formats::manifest::Manifest;
 use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader, next_generation};
 use std::collections::VecDeque;
@@ -245,6 +245,15 @@ impl Pool {
     #[inline(always)]
     pub(super) fn frame_mut(&mut self, offset: usize, bytes: usize) -> &mut [u8] {
         self.map.bytes_mut(offset, bytes)
+    }
+
+    /// Asks for bytes that are written soon, as far as they are in the file.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, offset: usize, bytes: usize) {
+        let end = self.header.file_bytes();
+        if offset + bytes <= end {
+            kernel::prefetch_bytes(self.map.bytes(offset, bytes));
+        }
     }
 
     #[inline(always)]

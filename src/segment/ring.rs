@@ -11,12 +11,12 @@ mod saved;
 use super::pool::Pool;
 use super::receipt::Way;
 use super::retention::{OnFull, Reach, RetentionPolicy, TraceRules};
-use crate::failpoint;
+use crate::{failpoint, kernel};
 use admf_formats::event::{Payload, Stamp};
 use admf_formats::result::Ledger;
 use admf_formats::segment::{
-    FRAME_BYTES_MAX, commit_word, frame_bytes, frame_sequence, frame_trade, parse_commit,
-    write_frame,
+    FRAME_BYTES_MAX, commit_word, committed_in, frame_bytes, frame_sequence, frame_trade,
+    parse_commit, word_bytes, write_frame,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -199,10 +199,9 @@ impl Ring {
         let mut next = 0;
         while next < bytes {
             let word = frames[next..next + 8].try_into().expect("eight bytes");
-            let (kind, _, length) =
-                parse_commit(u64::from_le_bytes(word)).expect("this process wrote the frame");
-            pool.commit(at + next, commit_word(head.generation, kind, length));
-            next += length;
+            let word = committed_in(u64::from_le_bytes(word), head.generation);
+            pool.commit(at + next, word);
+            next += word_bytes(word);
         }
         head.used += bytes as u32;
         head.frames += count as u32;
@@ -235,6 +234,22 @@ impl Ring {
     /// Bytes of frames that are kept at most.
     pub(super) const fn cap(&self) -> u64 {
         self.rules.bytes_per_container
+    }
+
+    /// Where the next frame goes in the pool; 0 without a segment.
+    pub(super) fn next_frame(&self) -> usize {
+        (self.held.back()).map_or(0, |head| head.at + head.used as usize)
+    }
+
+    /// Asks for what an append looks at besides the ring itself.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        if let Some(head) = self.held.back() {
+            kernel::prefetch(head);
+        }
+        if let Some(open) = self.open.last() {
+            kernel::prefetch(open);
+        }
     }
 
     /// Whether frames of open trades are here.

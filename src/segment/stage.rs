@@ -13,6 +13,9 @@ use admf_formats::segment::{commit_word, frame_bytes, frame_trade, parse_commit,
 /// Bytes of a stage: an open trade of the engine and the orders of the next one fit in twice.
 pub const STAGE_BYTES: usize = 4096;
 
+/// Bytes of the frames of an entry, as far as most rules select them.
+const ENTRY_BYTES: usize = 320;
+
 /// What the stage knows of one container's ring from block to block, so that the ring itself is
 /// touched only where a trade outlives a block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Staged {
     cap: u32,
     /// Whether the ring has frames of open trades.
     ring_has_trades: bool,
+    /// Where the ring's next frame goes in the pool.
+    next_frame: usize,
     recycled: u64,
     without_trade: u64,
 }
@@ -34,6 +39,7 @@ impl Staged {
             limit: ring.room().min(STAGE_BYTES as u64) as u32,
             cap: ring.cap().min(STAGE_BYTES as u64) as u32,
             ring_has_trades: ring.has_trades(),
+            next_frame: ring.next_frame(),
             ..Staged::default()
         }
     }
@@ -42,6 +48,12 @@ impl Staged {
     #[inline(always)]
     pub const fn holds(&self, bytes: u64) -> bool {
         self.cap as u64 >= bytes
+    }
+
+    /// Asks for where the ring's next frames go.
+    #[inline(always)]
+    pub fn prefetch(&self, pool: &Pool) {
+        pool.prefetch(self.next_frame, ENTRY_BYTES);
     }
 
     /// Hands what was counted to the ring's ledger.
@@ -80,6 +92,7 @@ impl Stage {
                 limit: 0,
                 cap: 0,
                 ring_has_trades: false,
+                next_frame: 0,
                 recycled: 0,
                 without_trade: 0,
             },
@@ -142,7 +155,12 @@ impl Stage {
 
     /// The ring forgot a trade: what holds for the container from now on.
     pub fn ring_changed(&mut self, ring: Staged) {
-        (self.now.limit, self.now.ring_has_trades) = (ring.limit, ring.ring_has_trades);
+        self.now = Staged {
+            recycled: self.now.recycled,
+            without_trade: self.now.without_trade,
+            cap: self.now.cap,
+            ..ring
+        };
     }
 
     #[cold]

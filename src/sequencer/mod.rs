@@ -16,6 +16,7 @@ mod pattern;
 mod phase;
 mod resample;
 mod sequence;
+mod spread;
 mod tile;
 mod traces;
 mod windows;

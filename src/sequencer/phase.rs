@@ -5,6 +5,7 @@
 use super::checkpoint::{self, CheckpointRules, Found, Keeper, ResumedTile, Wanted};
 use super::footprint::feature_bytes;
 use super::layout::{Layout, Sets};
+use super::spread::spread;
 use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::Span;
@@ -737,6 +738,7 @@ fn run_workers(
                     .stack_size(plan::STACK_BYTES as usize)
                     .spawn(move |_| {
                         let worker = worker as u32;
+                        spread(worker);
                         let ended =
                             run_worker(run, manifest, worker, next, done, archive, table, kept);
                         if ended.is_err() {

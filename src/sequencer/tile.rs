@@ -2,7 +2,8 @@
 
 use super::traces::Traces;
 use crate::Result;
-use crate::container::{Container, NoSink, Sink, Untold};
+use crate::container::{Container, NoSink, PerStep, Sink, Untold};
+use crate::kernel;
 use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage, Staged};
 use crate::state::{StateReader, StateWriter};
 use crate::topology::{Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, TileSink, Worker};
@@ -14,6 +15,26 @@ use admf_formats::result::{
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// What a tracer selects.
+#[derive(Clone, Copy)]
+struct Selection {
+    kinds: EventSet,
+    per_step: PerStep,
+    /// Whether its events may wait in the stage.
+    is_stageable: bool,
+}
+
+impl Selection {
+    fn of(tracer: &Tracer) -> Selection {
+        let (kinds, is_stageable) = tracer.selection();
+        Selection {
+            kinds,
+            per_step: PerStep::of(kinds),
+            is_stageable,
+        }
+    }
+}
+
 /// The tracers of a tile.
 struct RingSink<'a> {
     pool: &'a mut Pool,
@@ -22,8 +43,8 @@ struct RingSink<'a> {
     stage: Stage,
     /// What the stage knows of each container's ring.
     staged: Vec<Staged>,
-    /// What each tracer selects, and whether it is staged: side by side, for every block asks.
-    selections: Vec<(EventSet, bool)>,
+    /// Side by side, for every block asks.
+    selections: Vec<Selection>,
     /// Bytes that an open trade can have.
     trade_bytes: u64,
     /// Whether closed trades of the selected container need only be counted.
@@ -32,6 +53,7 @@ struct RingSink<'a> {
     place: usize,
     /// Kinds that the selected container's tracer selects.
     kinds: EventSet,
+    per_step: PerStep,
     /// Whether the selected container's events are staged.
     is_staged: bool,
     /// Containers whose ring is at its cap under strict rules.
@@ -110,17 +132,28 @@ impl Sink for RingSink<'_> {
 
     #[inline(always)]
     fn count_closed(&mut self, untold: Untold) {
-        self.stage.recycle(untold.events(self.kinds));
+        self.stage.recycle(untold.events(self.per_step));
     }
 }
 
 impl TileSink for RingSink<'_> {
     #[inline(always)]
     fn select(&mut self, place: usize) {
+        // Neither tracers nor segments of a tile stay in the cache: what a tracer points to is asked
+        // for when it is there itself.
+        if let Some(after) = self.tracers.get(place + 2) {
+            kernel::prefetch(after);
+        }
+        if let (Some(tracer), Some(staged)) =
+            (self.tracers.get(place + 1), self.staged.get(place + 1))
+        {
+            tracer.prefetch();
+            staged.prefetch(self.pool);
+        }
         self.place = place;
-        let (kinds, is_stageable) = self.selections[place];
-        self.kinds = kinds;
-        self.is_staged = is_stageable && !self.refused[place];
+        let selection = self.selections[place];
+        (self.kinds, self.per_step) = (selection.kinds, selection.per_step);
+        self.is_staged = selection.is_stageable && !self.refused[place];
         let staged = self.staged[place];
         // Where the cap could be reached, each event must be tried at its time.
         self.only_counts_closed = self.is_staged && staged.holds(self.trade_bytes);
@@ -266,13 +299,14 @@ impl TileRunner {
             archive,
             stage: Stage::new(),
             staged: self.tracers.iter().map(Tracer::stage).collect(),
-            selections: self.tracers.iter().map(Tracer::selection).collect(),
+            selections: self.tracers.iter().map(Selection::of).collect(),
             tracers: &mut self.tracers,
             trade_bytes: job.rules.trade_bytes_max(),
             only_counts_closed: false,
             containers: sets.iter().map(|set| set.index).collect(),
             place: 0,
             kinds: EventSet::NONE,
+            per_step: PerStep::default(),
             is_staged: false,
             refused: vec![false; sets.len()],
             error: None,

@@ -40,26 +40,14 @@ impl Masks {
 /// with exact equality is no cross.
 #[inline]
 pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
-    let over = a.above(b);
-    let (a, b) = (a.with_before(), b.with_before());
-    let mut before = a[0] > b[0];
+    let [over, under] = a.sides(b);
+    let (a, b) = (a.with_before()[0], b.with_before()[0]);
+    let (mut was_over, mut was_under) = (u64::from(a > b), u64::from(a < b));
     let (mut up, mut down) = ([0; WORDS], [0; WORDS]);
     for word in 0..WORDS {
-        // A cross changes `over`; whether the bar of the change that is not above is a tie is looked
-        // up singly: the bar before a cross up, the bar of a cross down.
-        let mut crossed = over[word] ^ (over[word] << 1 | u64::from(before));
-        before = over[word] >> 63 == 1;
-        let mut open = crossed;
-        while open != 0 {
-            let bit = open.trailing_zeros() as usize % 64;
-            open &= open - 1;
-            let is_up = (over[word] >> bit & 1) as usize;
-            let below = word * 64 + bit + 1 - is_up;
-            let is_cross = a[below] < b[below];
-            crossed &= !(u64::from(!is_cross) << bit);
-        }
-        up[word] = crossed & over[word];
-        down[word] = crossed & !over[word];
+        up[word] = over[word] & (under[word] << 1 | was_under);
+        down[word] = under[word] & (over[word] << 1 | was_over);
+        (was_over, was_under) = (over[word] >> 63, under[word] >> 63);
     }
     (up, down)
 }
