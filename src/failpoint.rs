@@ -18,7 +18,7 @@ pub use active::{journal, reach, set_len, sync, witness, write};
 pub use empty::{reach, set_len, sync, witness, write};
 
 /// Every step but the `.half` and `.done` of writes, with whether it is a write.
-pub const STEPS: [(&str, bool); 26] = [
+pub const STEPS: [(&str, bool); 27] = [
     ("append.frame", false),
     ("append.committed", false),
     ("recycle.descriptor", false),
@@ -32,6 +32,7 @@ pub const STEPS: [(&str, bool); 26] = [
     ("seal.streamed", false),
     ("seal.finish", false),
     ("pool.open", false),
+    ("archive.manifest", true),
     ("archive.header", true),
     ("archive.unseal", true),
     ("archive.chunk", true),

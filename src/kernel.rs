@@ -1597,11 +1597,14 @@ mod tests {
             let level = VALUES[level];
             for level in [level, level + 3.0, level - 4.0, pairs[0].2] {
                 let levels = [level; QUANTUM_BARS];
-                for (column, bounded) in [(&a, a_bounded), (&b, with(&b, &of_b))] {
-                    check(column, &levels, &above_level_bounded(bounded, level));
-                    check(column, &levels, &portable::above_level_bounded(bounded, level));
-                    check(&levels, column, &below_level_bounded(bounded, level));
-                    check(&levels, column, &portable::below_level_bounded(bounded, level));
+                for column in &columns {
+                    let (values, near, _, bounds) = column.as_ref().map_err(Clone::clone)?;
+                    let short = Short::Single(near);
+                    let bounded = Bounded { values, short, bounds };
+                    check(values, &levels, &above_level_bounded(bounded, level));
+                    check(values, &levels, &portable::above_level_bounded(bounded, level));
+                    check(&levels, values, &below_level_bounded(bounded, level));
+                    check(&levels, values, &portable::below_level_bounded(bounded, level));
                 }
             }
             check(&a, &[level; QUANTUM_BARS], &above_level(&a, level));

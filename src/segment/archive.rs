@@ -12,7 +12,7 @@ use super::slots::{each_slot, existing_header};
 use crate::{Error, Result, failpoint};
 use admf_formats::archive::{
     ArchiveHeader, CHUNK_HEADER_BYTES, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
-    SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
+    HEADER_BYTES, SEAL_BYTES, SLOT_BYTES, Seal, Slot, chunk_payloads, file_name,
 };
 use admf_formats::compression::{Compression, Compressor};
 use admf_formats::manifest::Manifest;
@@ -507,12 +507,15 @@ impl Files {
                 // must not count the range as complete before it is.
                 None => {
                     let header = ArchiveHeader::new(range, &self.manifest);
-                    let mut start = header.encode().to_vec();
-                    start.extend_from_slice(&self.manifest);
-                    // A whole header stands only in a file that has all its slots.
+                    let (manifest, at) = (&self.manifest[..], HEADER_BYTES as u64);
+                    // A whole header stands only in a file that has its manifest and all its slots:
+                    // a kill ends a write between two pages.
                     failpoint::set_len(&file, 0)
                         .and_then(|()| failpoint::set_len(&file, header.chunks_offset()))
-                        .and_then(|()| failpoint::write("archive.header", &file, &start, 0))
+                        .and_then(|()| failpoint::write("archive.manifest", &file, manifest, at))
+                        .and_then(|()| {
+                            failpoint::write("archive.header", &file, &header.encode(), 0)
+                        })
                         .map_err(Error::io("write", &path))?;
                     (header, (header.chunks_offset(), [0; _]))
                 }
