@@ -932,15 +932,15 @@ mod avx2 {
         b: Bounded<'_>,
         of_word: impl Fn(usize) -> (u64, bool),
     ) -> [Mask; 2] {
-        let mut sides = [[0; WORDS]; 2];
-        for word in 0..WORDS {
-            let (over, is_sure) = of_word(word);
-            (sides[0][word], sides[1][word]) = (over, !over);
+        let [mut above, mut below] = [[0; WORDS]; 2];
+        for (word, (over, under)) in above.iter_mut().zip(&mut below).enumerate() {
+            let (bits, is_sure) = of_word(word);
+            (*over, *under) = (bits, !bits);
             if !is_sure {
-                [sides[0][word], sides[1][word]] = sides_of(a, b, word);
+                [*over, *under] = sides_of(a, b, word);
             }
         }
-        sides
+        [above, below]
     }
 
     /// Bits of one word where `a > b` by the parts that they are in, and whether that decides all of
