@@ -518,7 +518,7 @@ mod portable {
     }
 
     /// Bars at a time of which deviations are summed: sums of fewer would wait for one another.
-    const SUMS: usize = 2 * LANES;
+    pub(super) const SUMS: usize = 2 * LANES;
 
     /// Several bars at a time, each over its own window in order.
     #[inline(always)]
@@ -533,17 +533,28 @@ mod portable {
             let closes = &closes[at * SUMS..][..window + SUMS - 1];
             for closes in closes.array_windows::<SUMS>() {
                 for lane in 0..SUMS {
-                    let away = closes[lane] - means[lane];
+                    let away = means[lane] - closes[lane];
                     squares[lane] += away * away;
                 }
             }
             *into = squares.map(|squares| (squares / divisor).sqrt());
         }
         let done = bars - rest.len();
-        for (at, (into, mean)) in rest.iter_mut().zip(rest_means).enumerate() {
-            let closes = &closes[done + at..][..window];
-            let squares = closes.iter().fold(0.0, |sum, close| {
-                let away = close - mean;
+        window_deviations_each(&closes[done..], rest_means, divisor, rest);
+    }
+
+    /// One bar at a time.
+    #[inline(always)]
+    pub(super) fn window_deviations_each(
+        closes: &[f64],
+        means: &[f64],
+        divisor: f64,
+        into: &mut [f64],
+    ) {
+        let window = closes.len() + 1 - into.len();
+        for (at, (into, mean)) in into.iter_mut().zip(means).enumerate() {
+            let squares = closes[at..][..window].iter().fold(0.0, |sum, close| {
+                let away = mean - close;
                 sum + away * away
             });
             *into = (squares / divisor).sqrt();
@@ -728,6 +739,7 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
+    use super::portable::SUMS;
     use super::{
         Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, Scale, Short, WORDS,
         Wide, portable,
@@ -745,8 +757,9 @@ mod avx2 {
         _mm256_packs_epi32, _mm256_permute2f128_pd, _mm256_permute4x64_epi64,
         _mm256_permutevar8x32_epi32, _mm256_set_m128i, _mm256_set1_epi32, _mm256_set1_epi64x,
         _mm256_set1_pd, _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_pd,
-        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_storeu_pd,
-        _mm256_sub_pd, _mm256_testz_si256, _mm256_unpackhi_pd, _mm256_unpacklo_pd,
+        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_sqrt_pd,
+        _mm256_storeu_pd, _mm256_sub_pd, _mm256_testz_si256, _mm256_unpackhi_pd,
+        _mm256_unpacklo_pd,
     };
     use std::ops::Range;
 
@@ -1154,7 +1167,29 @@ mod avx2 {
 
     #[target_feature(enable = "avx2")]
     pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
-        portable::window_deviations(closes, means, divisor, into);
+        let bars = into.len();
+        let window = closes.len() + 1 - bars;
+        let divisor4 = _mm256_set1_pd(divisor);
+        let (whole, rest) = into.as_chunks_mut::<SUMS>();
+        let (whole_means, rest_means) = means[..bars].as_chunks::<SUMS>();
+        for (at, (into, means)) in whole.iter_mut().zip(whole_means).enumerate() {
+            let mean = |four: usize| load(&means.as_chunks().0[four]);
+            let means = [mean(0), mean(1), mean(2), mean(3)];
+            let mut squares = [_mm256_setzero_pd(); SUMS / 4];
+            let closes = &closes[at * SUMS..][..window + SUMS - 1];
+            for closes in closes.array_windows::<SUMS>() {
+                for four in 0..SUMS / 4 {
+                    let away = _mm256_sub_pd(means[four], load(&closes.as_chunks().0[four]));
+                    squares[four] = _mm256_add_pd(squares[four], _mm256_mul_pd(away, away));
+                }
+            }
+            let fours = into.as_chunks_mut().0.iter_mut();
+            for (into, squares) in fours.zip(squares) {
+                store(into, _mm256_sqrt_pd(_mm256_div_pd(squares, divisor4)));
+            }
+        }
+        let done = bars - rest.len();
+        portable::window_deviations_each(&closes[done..], rest_means, divisor, rest);
     }
 
     /// Eight returns at a time; the last ones, fewer, with lanes that add nothing. No sum is negative
