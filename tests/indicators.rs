@@ -352,7 +352,8 @@ fn the_columns_of_a_tile_are_the_series_own_bits() {
     }
 }
 
-/// Features that a tile computes together: recursive averages, bands, channels.
+/// Features that a tile computes together: recursive averages, bands, channels; signals with their
+/// lines and without.
 fn shared_features() -> impl Strategy<Value = Vec<Feature>> {
     let feature = (0..10, 1..24_u32, 1..24_u32, 1..9_u32).prop_map(|(kind, n, m, k)| match kind {
         0 => Feature::Ema(n),
@@ -369,10 +370,17 @@ fn shared_features() -> impl Strategy<Value = Vec<Feature>> {
         },
         _ => Feature::Bollinger(n, f64::from(k) / 4.0 - 1.0),
     });
-    prop::collection::vec(feature, 1..60).prop_map(|features| {
+    let features = prop::collection::vec(feature, 1..60);
+    (features, any::<bool>()).prop_map(|(features, has_lines)| {
         let mut distinct = DistinctFeatures::default();
         for feature in features {
             distinct.place(feature);
+            match feature {
+                Feature::MacdSignal(fast, slow, _) if has_lines => {
+                    distinct.place(Feature::Macd(fast, slow));
+                }
+                _ => {}
+            }
         }
         distinct.into_features()
     })
