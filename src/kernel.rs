@@ -1460,7 +1460,7 @@ mod avx2 {
             let mut last = [[1.0; LANES]; 2];
             last[0][..rest.len()].copy_from_slice(rest);
             last[1][..rest.len()].copy_from_slice(rest_later);
-            let [earlier, later] = last.each_ref().map(|lanes| lanes.as_chunks::<4>().0);
+            let (earlier, later) = (last[0].as_chunks::<4>().0, last[1].as_chunks::<4>().0);
             let bound = _mm256_set1_epi64x(rest.len() as i64);
             for (half, places) in [[0, 1, 2, 3], [4, 5, 6, 7]].into_iter().enumerate() {
                 let [a, b, c, d] = places;
@@ -1472,7 +1472,7 @@ mod avx2 {
         // One lane of each sum after another, the three sums side by side.
         let mut total = zero;
         for half in 0..2 {
-            let [a, b, c] = sums.map(|sum| sum[half]);
+            let (a, b, c) = (sums[0][half], sums[1][half], sums[2][half]);
             let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
             let (even_c, odd_c) = (_mm256_unpacklo_pd(c, zero), _mm256_unpackhi_pd(c, zero));
             for lane in [
