@@ -372,6 +372,7 @@ impl Container {
     }
 
     /// SYSTEM_START before the first bar; BAR and FEATURES for the block's bars.
+    #[inline(always)]
     fn announce<S: Sink>(
         &mut self,
         rules: &ContainerRules,
@@ -381,43 +382,33 @@ impl Container {
         sink: &mut S,
     ) {
         if self.sequence == 0 {
-            let capital = rules.portfolio.initial_capital;
-            let bars = self.span.end - self.span.first;
-            let start = self.emit(
-                sink,
-                block.bars,
-                first,
-                0,
-                0,
-                Side::Flat,
-                &event::SystemStart { capital, bars },
-            );
-            let update = event::PortfolioUpdate {
-                units: 0.0,
-                cash: capital,
-                equity: capital,
-            };
-            self.emit(sink, block.bars, first, 0, start, Side::Flat, &update);
+            self.begin(rules, block, first, sink);
         }
-        let bars = end - first;
-        let bar = self.emit(
-            sink,
-            block.bars,
-            first,
-            0,
-            0,
-            Side::Flat,
-            &event::Bar { bars },
-        );
-        self.features_sequence = self.emit(
-            sink,
-            block.bars,
-            first,
-            0,
-            bar,
-            Side::Flat,
-            &event::Features { bars },
-        );
+        let (bars, flat) = (end - first, Side::Flat);
+        let bar = self.emit(sink, block.bars, first, 0, 0, flat, &event::Bar { bars });
+        let features = event::Features { bars };
+        self.features_sequence = self.emit(sink, block.bars, first, 0, bar, flat, &features);
+    }
+
+    /// SYSTEM_START, and what there is to begin with.
+    #[cold]
+    fn begin<S: Sink>(
+        &mut self,
+        rules: &ContainerRules,
+        block: BlockView<'_>,
+        first: u64,
+        sink: &mut S,
+    ) {
+        let (capital, flat) = (rules.portfolio.initial_capital, Side::Flat);
+        let bars = self.span.end - self.span.first;
+        let start = event::SystemStart { capital, bars };
+        let start = self.emit(sink, block.bars, first, 0, 0, flat, &start);
+        let update = event::PortfolioUpdate {
+            units: 0.0,
+            cash: capital,
+            equity: capital,
+        };
+        self.emit(sink, block.bars, first, 0, start, flat, &update);
     }
 
     /// Decisions, fills and exits of the bars `first..end`, all in this block.

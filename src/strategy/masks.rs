@@ -42,12 +42,13 @@ impl Masks {
 pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
     let [over, under] = a.sides(b);
     let (a, b) = (a.with_before()[0], b.with_before()[0]);
-    let (mut was_over, mut was_under) = (u64::from(a > b), u64::from(a < b));
-    let (mut up, mut down) = ([0; WORDS], [0; WORDS]);
-    for word in 0..WORDS {
-        up[word] = over[word] & (under[word] << 1 | was_under);
-        down[word] = under[word] & (over[word] << 1 | was_over);
-        (was_over, was_under) = (over[word] >> 63, under[word] >> 63);
-    }
+    let before = |side: &Mask, first: bool| -> Mask {
+        let mut before = [u64::from(first) << 63; WORDS];
+        before[1..].copy_from_slice(&side[..WORDS - 1]);
+        before
+    };
+    let (was_over, was_under) = (before(&over, a > b), before(&under, a < b));
+    let up = std::array::from_fn(|word| over[word] & (under[word] << 1 | was_under[word] >> 63));
+    let down = std::array::from_fn(|word| under[word] & (over[word] << 1 | was_over[word] >> 63));
     (up, down)
 }
