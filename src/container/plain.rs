@@ -134,6 +134,11 @@ impl Container {
         sign: f64,
         (enter, exit, bars): (&Bars, &Bars, Range<usize>),
     ) -> (u32, usize) {
+        // Most blocks of long positions have none, and need no books taken out.
+        let first = enter.next(bars.start);
+        if first + 1 >= bars.end || exit.next(first + 1) + 1 >= bars.end {
+            return (0, first);
+        }
         let is_usual = self.is_all_in() && rules.execution.fill == FillAt::NextOpen;
         let costs = rules.execution.costs();
         let trades = WholeTrades {

@@ -186,22 +186,47 @@ pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
 
 #[target_feature(enable = "avx2")]
 pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
+    let over = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
+    let under = decided::<_CMP_LT_OQ>(&a.bounds.high, &b.bounds.low);
+    let decided = [over, under];
     match (a.short, b.short) {
         (Short::Scaled(short_a), Short::Scaled(short_b)) => {
-            sides_by(a, b, |word| scaled_word(short_a, short_b, word))
+            sides_by(a, b, decided, |word| scaled_word(short_a, short_b, word))
         }
         (Short::Single(short_a), Short::Single(short_b)) => {
-            sides_by(a, b, |word| near_word(short_a, short_b, word))
+            sides_by(a, b, decided, |word| near_word(short_a, short_b, word))
         }
         // One of them is out of the range that the other is in: few words are open.
         _ => [above_bounded(a, b), above_bounded(b, a)],
     }
 }
 
+/// Words whose bounds decide are not compared where few are left.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sides_by(a: Bounded<'_>, b: Bounded<'_>, of_word: impl Fn(usize) -> (u64, bool)) -> [Mask; 2] {
-    let [mut above, mut below] = [[0; WORDS]; 2];
+fn sides_by(
+    a: Bounded<'_>,
+    b: Bounded<'_>,
+    decided: [u64; 2],
+    of_word: impl Fn(usize) -> (u64, bool),
+) -> [Mask; 2] {
+    let [mut above, mut below] =
+        decided.map(|words| std::array::from_fn(|word| (words >> word & 1).wrapping_neg()));
+    let mut open = !(decided[0] | decided[1]) & ((1 << WORDS) - 1);
+    // Lines that are far from each other are so for most of a block. Where they are not, asking
+    // for each word costs more than it saves.
+    if open.count_ones() <= 2 {
+        while open != 0 {
+            let word = open.trailing_zeros() as usize % WORDS;
+            open &= open - 1;
+            let (bits, is_sure) = of_word(word);
+            (above[word], below[word]) = (bits, !bits);
+            if !is_sure {
+                [above[word], below[word]] = sides_of(a, b, word);
+            }
+        }
+        return [above, below];
+    }
     for (word, (over, under)) in above.iter_mut().zip(&mut below).enumerate() {
         let (bits, is_sure) = of_word(word);
         (*over, *under) = (bits, !bits);
