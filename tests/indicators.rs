@@ -2,6 +2,8 @@
 //! blocks, blind to the future, within the memory that the plan counts.
 //!
 //! The reference values come from `tools/oracle/make_indicators.py`.
+//!
+//! Longer than other files by a little: all that holds of every feature is asked of the same list.
 
 use admf::features::{
     Bar, Bars, DistinctFeatures, FEATURES, Feature, FeatureColumns, FeatureSeries, Indicator, Own,

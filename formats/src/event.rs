@@ -7,8 +7,6 @@
 //! BAR, FEATURES and PORTFOLIO_UPDATE are run-length encoded: one record stands for all bars from
 //! its own until the next record of that kind (or, for BAR and FEATURES, for the count it names).
 //!
-//! Longer than other files: all kinds and their payloads are one table, read side by side.
-//!
 //! Longer than other files: it is the table of every kind, number and field, in one place.
 
 use crate::error::Error as DecodeError;

@@ -43,6 +43,15 @@ impl Books {
         self.equity.path() == EquityPath::AllIn
     }
 
+    /// Offsets in the block of the bars that are not folded yet, up to but without `bar`: they are
+    /// from now on.
+    #[inline(always)]
+    const fn take_to(&mut self, block: BlockView<'_>, bar: u64) -> (usize, usize) {
+        let start = block.bars.first_bar;
+        let first = std::mem::replace(&mut self.folded, bar);
+        ((first - start) as usize, (bar - start) as usize)
+    }
+
     /// As [`Books::fold_to`] while nothing is held.
     #[inline(always)]
     pub(super) fn flat_to(&mut self, bar: u64) {
@@ -53,9 +62,7 @@ impl Books {
     /// As [`Books::fold_to`] while a position is held, for at least a bar.
     #[inline(always)]
     pub(super) fn held_to(&mut self, block: BlockView<'_>, bar: u64) -> Range {
-        let start = block.bars.first_bar;
-        let (first, end) = ((self.folded - start) as usize, (bar - start) as usize);
-        self.folded = bar;
+        let (first, end) = self.take_to(block, bar);
         self.equity
             .fold_held(first, end, block.closes(), block.figures)
     }
@@ -63,9 +70,7 @@ impl Books {
     /// Folds equity up to but without `bar`; gives what a position saw that is held meanwhile.
     #[inline(always)]
     pub(super) fn fold_to(&mut self, block: BlockView<'_>, bar: u64) -> Option<Range> {
-        let start = block.bars.first_bar;
-        let (first, end) = ((self.folded - start) as usize, (bar - start) as usize);
-        self.folded = bar;
+        let (first, end) = self.take_to(block, bar);
         self.equity.fold(first, end, block.closes(), block.figures)
     }
 

@@ -171,13 +171,9 @@ impl Container {
         let mut execution = Container::execution(rules.execution.fill, block, at);
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
-        let units = if self.is_all_in() {
-            let commission = rules.execution.commission;
-            self.books.all_in_units(commission, price).ok()
-        } else {
-            self.books.plain_units(rules, block, at, sign, price)
-        };
-        let Some(units) = units else {
+        let commission = rules.execution.commission;
+        let decided = (block, at);
+        let Some(units) = (self.books).plain_units(rules, commission, decided, sign, price) else {
             let bar = block.bars.first_bar + at as u64;
             self.place(rules, block, bar, sign, sink);
             self.fill(rules, block, bar + 1, sink);
@@ -286,11 +282,8 @@ impl WholeTrades<'_> {
             let price = costs
                 .price_cost
                 .worsen(execution.reference_price, self.sign);
-            let units = if books.is_all_in() {
-                books.all_in_units(costs.commission, price).ok()
-            } else {
-                books.plain_units(self.rules, block, at, self.sign, price)
-            };
+            let (rules, decided) = (self.rules, (block, at));
+            let units = books.plain_units(rules, costs.commission, decided, self.sign, price);
             let Some(units) = units else {
                 return (trades, at);
             };
@@ -313,11 +306,14 @@ impl Books {
     fn plain_units(
         &self,
         rules: &ContainerRules,
-        block: BlockView<'_>,
-        at: usize,
+        commission: Commission,
+        (block, at): (BlockView<'_>, usize),
         sign: f64,
         price: f64,
     ) -> Option<f64> {
+        if self.is_all_in() {
+            return self.all_in_units(commission, price).ok();
+        }
         let measure = block.measure_at(at, rules);
         let entry = self.entry(rules, 0.0, sign, measure, f64::NAN, price);
         if entry.breaches.iter().any(Option::is_some) {

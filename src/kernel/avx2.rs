@@ -464,8 +464,6 @@ pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, int
     portable::window_deviations_each(&closes[done..], rest_means, divisor, rest);
 }
 
-/// Eight returns at a time; the last ones, fewer, with lanes that add nothing. No sum is negative
-/// zero, so that adding zero leaves its bits.
 #[target_feature(enable = "avx2")]
 pub(super) fn bands(means: &[f64], deviations: &[f64], width: f64, into: &mut [f64]) {
     portable::bands(means, deviations, width, into);
@@ -700,6 +698,8 @@ fn turned(rows: [__m256d; 4]) -> [__m256d; 4] {
     ]
 }
 
+/// Eight returns at a time; the last ones, fewer, with lanes that add nothing. No sum is negative
+/// zero, so that adding zero leaves its bits.
 #[target_feature(enable = "avx2")]
 pub(super) fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3] {
     let Some(returns) = closes.len().checked_sub(1) else {
