@@ -78,6 +78,8 @@ pub enum Short<'a> {
     Scaled(&'a [i16; QUANTUM_BARS]),
     /// In single precision.
     Single(&'a [f32; QUANTUM_BARS]),
+    /// Not at all: the values are compared.
+    Exact,
 }
 
 /// A range of values cut into equal parts, which are numbered.
@@ -90,17 +92,21 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// The part that values above the range are in.
+    const LAST: f64 = 65_535.0;
+
     /// Parts of the values from `low` to `high`; none where there is no range.
     pub fn new(low: f64, high: f64) -> Option<Scale> {
         // No rounding takes a value of the range beyond the last part.
-        let parts = 65_534.0 / (high - low);
+        let parts = (Scale::LAST - 1.0) / (high - low);
         (parts.is_finite() && parts > 0.0).then_some(Scale { low, high, parts })
     }
 
-    /// Whether all values that lie within these bounds are in the range; NaN is in none.
-    pub fn covers(&self, bounds: &Bounds) -> bool {
-        let lows = bounds.low.iter().all(|low| *low >= self.low);
-        lows && bounds.high.iter().all(|high| *high <= self.high)
+    /// Whether some of the values that have these bounds are in the range, and none is NaN.
+    pub fn meets(&self, bounds: &Bounds) -> bool {
+        let is_met = |(low, high): (&f64, &f64)| *low <= self.high && *high >= self.low;
+        bounds.low.iter().all(|low| !low.is_nan())
+            && bounds.low.iter().zip(&bounds.high).any(is_met)
     }
 }
 
@@ -126,6 +132,10 @@ dispatched! {
     pub fn above(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS]) -> Mask, above, above
 }
 dispatched! {
+    /// Bit per word of a mask: whether any bit of it is set.
+    pub fn filled_words(mask: &Mask) -> u64, filled_words, filled_words
+}
+dispatched! {
     /// Bits where `a > level`; a NaN on either side gives 0.
     pub fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, above_level, above_level
 }
@@ -142,7 +152,8 @@ dispatched! {
     pub fn single(values: &[f64; QUANTUM_BARS], into: &mut [f32; QUANTUM_BARS]), single, single
 }
 dispatched! {
-    /// The parts of the scale that the values are in, the first of which is [`i16::MIN`].
+    /// The parts of the scale that the values are in, the first of which is [`i16::MIN`]; values
+    /// beyond the range are in the first or the last one.
     pub fn scaled(
         values: &[f64; QUANTUM_BARS],
         scale: Scale,
@@ -170,6 +181,11 @@ dispatched! {
 dispatched! {
     /// Bits where `a > b`, and those where `a < b`; a NaN on either side gives 0 in both.
     pub fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2], sides, sides
+}
+dispatched! {
+    /// Bits where `a` crosses above `b`, and those where it crosses below: from strictly the one side
+    /// to strictly the other. `before` are the values of both on the bar before the first.
+    pub fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2], crosses, crosses
 }
 dispatched! {
     /// Least figures of runs twice as long as those of `runs`, which are `length` long and begin

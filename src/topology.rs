@@ -361,7 +361,7 @@ impl Worker {
             columns,
             measure,
         } = plan_features(job.strategy, job.rules, sets)?;
-        let mut features = FeatureColumns::new(features);
+        let mut features = FeatureColumns::of_sets(features, sets.len());
         self.containers.clear();
         self.containers
             .extend(sets.iter().zip(columns).map(|(set, columns)| {
@@ -514,13 +514,17 @@ impl<S: TileSink> Wide for RunBlock<'_, S> {
             if let Some(next) = others.first() {
                 kernel::prefetch(next);
             }
-            let columns = Columns::new(view.features, container.columns);
-            job.strategy.masks(
-                &container.parameters[..parameter_count],
-                &columns,
-                direction,
-                &mut masks,
-            );
+            if container.decides_later(view.bars) {
+                masks = Masks::default();
+            } else {
+                let columns = Columns::new(view.features, container.columns);
+                job.strategy.masks(
+                    &container.parameters[..parameter_count],
+                    &columns,
+                    direction,
+                    &mut masks,
+                );
+            }
             sink.select(place);
             container.run_block(job.rules, &masks, view, sink);
             sink.settle();

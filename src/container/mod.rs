@@ -322,6 +322,13 @@ impl Container {
         self.books.equity.is_exhausted()
     }
 
+    /// Whether no mask of this block is read: it ends before the bar before the first decision, of which
+    /// it may matter what held on it.
+    #[inline(always)]
+    pub fn decides_later(&self, bars: &BarBlock) -> bool {
+        bars.first_bar + (bars.bars as u64) < self.first_decision
+    }
+
     /// Lives through one block. Blocks come in order; those without a bar of the span are ignored.
     #[inline(always)]
     pub fn run_block<S: Sink>(

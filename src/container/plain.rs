@@ -8,7 +8,7 @@ use super::books::Books;
 use super::orders::{Execution, market, side};
 use super::sink::Untold;
 use super::{BlockView, Container, ContainerRules, Sink};
-use crate::execution::{Commission, Costs, FillAt};
+use crate::execution::{Commission, Costs, FillAt, PriceCost};
 use crate::kernel::{self, Wide};
 use crate::metrics::EquityPath;
 use crate::portfolio::Direction;
@@ -21,35 +21,29 @@ use std::ops::Range;
 const EVENTS: u64 = 3;
 
 /// Where a mask has bars, to be asked for one after another.
-struct Bars {
-    /// The mask, and a bar behind it.
-    words: [u64; 2 * WORDS],
-    /// The words that have any.
-    filled: usize,
+struct Bars<'a> {
+    mask: &'a Mask,
+    /// The words that have any, and one behind the last.
+    filled: u64,
 }
 
-impl Bars {
-    fn of(mask: &Mask) -> Bars {
-        let mut bars = Bars {
-            words: [1; 2 * WORDS],
-            filled: 1 << WORDS,
-        };
-        bars.words[..WORDS].copy_from_slice(mask);
-        for (word, bits) in mask.iter().enumerate() {
-            bars.filled |= usize::from(*bits != 0) << word;
-        }
-        bars
+impl Bars<'_> {
+    #[inline(always)]
+    fn of(mask: &Mask) -> Bars<'_> {
+        let filled = kernel::filled_words(mask) | 1 << WORDS;
+        Bars { mask, filled }
     }
 
-    /// The first bar from offset `from` on, which is no more than the bars of a block; these where
-    /// there is none. There is nothing in it to guess: how many words lie between is not known.
+    /// The first bar from offset `from` in the block on; none of the block where there is none.
+    /// There is nothing in it to guess: how many words lie between is not known.
     #[inline(always)]
     fn next(&self, from: usize) -> usize {
+        debug_assert!(from < QUANTUM_BARS);
         let word = from / 64;
-        let here = self.words[word % (2 * WORDS)] & u64::MAX << (from % 64);
-        let later = (self.filled & usize::MAX << 1 << word).trailing_zeros() as usize;
+        let here = self.mask[word % WORDS] & u64::MAX << (from % 64);
+        let later = (self.filled & u64::MAX << 1 << word).trailing_zeros() as usize;
         let (word, bits) = if here == 0 {
-            (later, self.words[later % (2 * WORDS)])
+            (later, self.mask[later % WORDS])
         } else {
             (word, here)
         };
@@ -80,8 +74,11 @@ impl Container {
         };
         let (enter, exit) = (Bars::of(enter), Bars::of(exit));
         let from = first.max(self.first_decision).saturating_sub(start) as usize;
-        let mut from = from.min(QUANTUM_BARS);
         let end = (end - start) as usize;
+        if from >= end {
+            return;
+        }
+        let mut from = from;
         let mut untold = Untold::default();
         loop {
             let is_held = self.position.is_some();
@@ -134,27 +131,39 @@ impl Container {
         sign: f64,
         (enter, exit, bars): (&Bars, &Bars, Range<usize>),
     ) -> (u32, usize) {
-        // Most blocks of long positions have none, and need no books taken out.
+        // Most blocks of long positions have none.
         let first = enter.next(bars.start);
         if first + 1 >= bars.end || exit.next(first + 1) + 1 >= bars.end {
             return (0, first);
         }
-        let is_usual = self.is_all_in() && rules.execution.fill == FillAt::NextOpen;
-        let costs = rules.execution.costs();
-        let trades = WholeTrades {
-            books: &mut self.books,
+        let (costs, fill) = (rules.execution.costs(), rules.execution.fill);
+        let is_usual = self.is_all_in() && fill == FillAt::NextOpen;
+        let among = Among {
             rules,
             block,
-            sign,
-            costs,
-            fill: rules.execution.fill,
             enter,
             exit,
             bars,
         };
+        let books = &mut self.books;
         match costs.commission {
-            Commission::Rate(rate) if is_usual => kernel::run_wide(Usual { trades, rate }),
-            _ => kernel::run_wide(trades),
+            Commission::Rate(rate) if is_usual => {
+                let (among, slippage) = (&among, costs.price_cost);
+                kernel::run_wide(Usual {
+                    books,
+                    among,
+                    rate,
+                    slippage,
+                })
+            }
+            _ => {
+                let terms = Terms { sign, costs, fill };
+                kernel::run_wide(Any {
+                    books,
+                    among: &among,
+                    terms,
+                })
+            }
         }
     }
 
@@ -235,38 +244,29 @@ impl Container {
     }
 }
 
-/// Trades that begin and end within a block.
-struct WholeTrades<'a> {
-    books: &'a mut Books,
+/// What trades that begin and end within a block are among.
+struct Among<'a> {
     rules: &'a ContainerRules,
     block: BlockView<'a>,
-    sign: f64,
-    costs: Costs,
-    fill: FillAt,
-    enter: &'a Bars,
-    exit: &'a Bars,
+    enter: &'a Bars<'a>,
+    exit: &'a Bars<'a>,
     /// Offsets in the block, nothing being held at the first.
     bars: Range<usize>,
 }
 
-impl Wide for WholeTrades<'_> {
-    /// How many there were, and the first entry that is none of them.
-    type Output = (u32, usize);
-
-    #[inline(always)]
-    fn run(self) -> (u32, usize) {
-        // Taken out of the container: what every trade changes may lie in registers.
-        let mut books = *self.books;
-        let lived = self.live(&mut books);
-        *self.books = books;
-        lived
-    }
+/// What is the same for all of them.
+#[derive(Clone, Copy)]
+struct Terms {
+    sign: f64,
+    costs: Costs,
+    fill: FillAt,
 }
 
-impl WholeTrades<'_> {
+impl Among<'_> {
+    /// Lives through them: how many there were, and the first entry that is none of them.
     #[inline(always)]
-    fn live(&self, books: &mut Books) -> (u32, usize) {
-        let (block, fill, costs) = (self.block, self.fill, self.costs);
+    fn live(&self, books: &mut Books, terms: Terms) -> (u32, usize) {
+        let (block, Terms { sign, costs, fill }) = (self.block, terms);
         let (mut from, end) = (self.bars.start, self.bars.end.min(QUANTUM_BARS));
         let mut trades = 0;
         loop {
@@ -279,23 +279,39 @@ impl WholeTrades<'_> {
                 return (trades, at);
             }
             let execution = Container::execution(fill, block, at);
-            let price = costs
-                .price_cost
-                .worsen(execution.reference_price, self.sign);
-            let (rules, decided) = (self.rules, (block, at));
-            let units = books.plain_units(rules, costs.commission, decided, self.sign, price);
+            let price = costs.price_cost.worsen(execution.reference_price, sign);
+            let decided = (block, at);
+            let units = books.plain_units(self.rules, costs.commission, decided, sign, price);
             let Some(units) = units else {
                 return (trades, at);
             };
             books.flat_to(execution.booked);
-            let units = self.sign * units;
-            let mut position = books.opened(costs, &execution, (0, 0), units, price);
+            let mut position = books.opened(costs, &execution, (0, 0), sign * units, price);
             let execution = Container::execution(fill, block, until);
             position.see(&books.held_to(block, execution.booked));
             books.closed(costs, &execution, &position);
             trades += 1;
             from = until + 1;
         }
+    }
+}
+
+/// Trades of any terms.
+struct Any<'a> {
+    books: &'a mut Books,
+    among: &'a Among<'a>,
+    terms: Terms,
+}
+
+impl Wide for Any<'_> {
+    type Output = (u32, usize);
+
+    #[inline(always)]
+    fn run(self) -> (u32, usize) {
+        let mut books = *self.books;
+        let lived = self.among.live(&mut books, self.terms);
+        *self.books = books;
+        lived
     }
 }
 
@@ -323,11 +339,13 @@ impl Books {
     }
 }
 
-/// The same, of most containers: all in, at a rate of commission, at the next open. What is known is
-/// not asked for at every trade.
+/// Those of most containers: all in, at a rate of commission, at the next open. What is known is not
+/// asked for at every trade.
 struct Usual<'a> {
-    trades: WholeTrades<'a>,
+    books: &'a mut Books,
+    among: &'a Among<'a>,
     rate: f64,
+    slippage: PriceCost,
 }
 
 impl Wide for Usual<'_> {
@@ -335,23 +353,21 @@ impl Wide for Usual<'_> {
 
     #[inline(always)]
     fn run(self) -> (u32, usize) {
-        let trades = self.trades;
+        // Taken out of the container: what every trade changes may lie in registers.
         let mut books = Books {
-            equity: trades.books.equity.known(EquityPath::AllIn),
-            ..*trades.books
+            equity: self.books.equity.known(EquityPath::AllIn),
+            ..*self.books
         };
-        let usual = WholeTrades {
-            books: trades.books,
+        let terms = Terms {
+            sign: 1.0,
             costs: Costs {
                 commission: Commission::Rate(self.rate),
-                ..trades.costs
+                price_cost: self.slippage,
             },
-            sign: 1.0,
             fill: FillAt::NextOpen,
-            ..trades
         };
-        let lived = usual.live(&mut books);
-        *usual.books = books;
+        let lived = self.among.live(&mut books, terms);
+        *self.books = books;
         lived
     }
 }

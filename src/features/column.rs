@@ -11,10 +11,23 @@ const LEAD: usize = 8;
 pub struct Column {
     values: Box<[f64; LEAD + QUANTUM_BARS]>,
     bounds: Bounds,
-    /// Whether the parts hold for this block, and not the values in single precision.
-    is_scaled: bool,
+    /// In what its values are there again for this block.
+    form: Form,
     parts: Box<[i16; QUANTUM_BARS]>,
     single: Box<[f32; QUANTUM_BARS]>,
+}
+
+/// What decides comparisons of a column before its values do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing: all of its values are compared.
+    Bare,
+    /// The bounds of its words; values are compared where these do not decide.
+    Bounds,
+    /// Besides, the parts of a scale.
+    Parts,
+    /// Besides, its values in single precision.
+    Single,
 }
 
 impl Column {
@@ -29,7 +42,7 @@ impl Column {
                 low: [f64::NAN; WORDS],
                 high: [f64::NAN; WORDS],
             },
-            is_scaled: false,
+            form: Form::Bare,
             parts: Box::new([0; QUANTUM_BARS]),
             single: Box::new([f32::NAN; QUANTUM_BARS]),
         }
@@ -39,6 +52,13 @@ impl Column {
     #[inline(always)]
     pub fn sides(&self, other: &Column) -> [Mask; 2] {
         kernel::sides(self.bounded(), other.bounded())
+    }
+
+    /// Bits where this column crosses above another, and those where it crosses below.
+    #[inline(always)]
+    pub fn crosses(&self, other: &Column) -> [Mask; 2] {
+        let before = [self.with_before()[0], other.with_before()[0]];
+        kernel::crosses(self.bounded(), other.bounded(), before)
     }
 
     /// Bits where this column is above another.
@@ -64,24 +84,34 @@ impl Column {
         Bounded {
             values: self.now(),
             bounds: &self.bounds,
-            short: if self.is_scaled {
-                Short::Scaled(&self.parts)
-            } else {
-                Short::Single(&self.single)
+            short: match self.form {
+                Form::Parts => Short::Scaled(&self.parts),
+                Form::Single => Short::Single(&self.single),
+                Form::Bare | Form::Bounds => Short::Exact,
             },
         }
     }
 
-    /// All values of the block are there.
-    pub(super) fn settle(&mut self, scale: Option<Scale>) {
+    /// All values of the block are there, and are wanted in this form: values of which none is on
+    /// the scale in single precision instead.
+    pub(super) fn settle(&mut self, form: Form, scale: Option<Scale>) {
+        self.form = form;
+        if form == Form::Bare {
+            return;
+        }
         self.bounds = kernel::bounds(self.now());
-        let scale = scale.filter(|scale| scale.covers(&self.bounds));
-        self.is_scaled = scale.is_some();
+        if form == Form::Bounds {
+            return;
+        }
+        let scale = scale.filter(|scale| scale.meets(&self.bounds));
         let now = self.values.last_chunk::<QUANTUM_BARS>();
         let now = now.expect("a column is longer than a quantum");
         match scale {
             Some(scale) => kernel::scaled(now, scale, &mut self.parts),
-            None => kernel::single(now, &mut self.single),
+            None => {
+                self.form = Form::Single;
+                kernel::single(now, &mut self.single);
+            }
         }
     }
 

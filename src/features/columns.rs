@@ -3,7 +3,7 @@
 use super::against_close::AgainstClose;
 use super::bars::Bars;
 use super::channels::{Channels, is_looked_up};
-use super::column::Column;
+use super::column::{Column, Form};
 use super::computation::{Computation, lookback};
 use super::feature::Feature;
 use super::history::History;
@@ -43,6 +43,8 @@ pub struct FeatureColumns {
     ranges: [(f64, f64); RANGES],
     /// The scale of the block's columns.
     scale: Option<Scale>,
+    /// Whether columns are compared once and again: a form that costs more pays.
+    is_shared: bool,
 }
 
 /// Blocks that the scale of columns looks back on.
@@ -77,8 +79,13 @@ fn lines(features: &[Feature]) -> Vec<u16> {
 }
 
 impl FeatureColumns {
-    /// Room for these features, without repetition.
+    /// Room for these features, without repetition, of which each is compared with several others.
     pub fn new(asked: Vec<Feature>) -> FeatureColumns {
+        FeatureColumns::of_sets(asked, usize::MAX)
+    }
+
+    /// The same, for so many parameter sets.
+    pub fn of_sets(asked: Vec<Feature>, sets: usize) -> FeatureColumns {
         let mut order: Vec<u16> = (0..asked.len() as u16).collect();
         order.sort_by_key(|index| rank(asked[usize::from(*index)]));
         let mut places = vec![0; asked.len()];
@@ -96,10 +103,21 @@ impl FeatureColumns {
             lines: lines(&features),
             places,
             against_close: AgainstClose::new(features.len()),
+            is_shared: features.len() <= sets / 2,
             features,
             close: Column::new(),
             ranges: [(f64::INFINITY, f64::NEG_INFINITY); RANGES],
             scale: None,
+        }
+    }
+
+    /// What is made of the column of a feature. Lines about zero cross their signals all the time, and
+    /// no bounds decide.
+    fn form(&self, feature: Feature) -> Form {
+        match feature {
+            Feature::Macd(..) | Feature::MacdSignal(..) if !self.is_shared => Form::Bare,
+            _ if self.is_shared => Form::Parts,
+            _ => Form::Bounds,
         }
     }
 
@@ -137,7 +155,7 @@ impl FeatureColumns {
         self.close.shift();
         self.close.now_mut()[..block.bars].copy_from_slice(bars.close);
         self.scale = self.scale(bars.close);
-        self.close.settle(self.scale);
+        self.close.settle(Form::Parts, self.scale);
         self.deviations.clear();
         self.against_close.clear();
         self.channels.push(bars, from);
@@ -171,7 +189,9 @@ impl FeatureColumns {
     }
 
     fn push_one(&mut self, place: usize, bars: Bars<'_>, from: usize) {
-        let (feature, column) = (self.features[place], &mut self.columns[place]);
+        let feature = self.features[place];
+        let form = self.form(feature);
+        let column = &mut self.columns[place];
         column.shift();
         let into = &mut column.now_mut()[..bars.len()];
         match &mut self.computations[place] {
@@ -183,7 +203,7 @@ impl FeatureColumns {
                 computation.run(feature, shared, bars, from, into);
             }
         }
-        column.settle(self.scale);
+        column.settle(form, self.scale);
         self.against_close.settle(place, column, &self.close);
     }
 
@@ -195,7 +215,7 @@ impl FeatureColumns {
         bars: usize,
         from: usize,
     ) {
-        let count = run.len();
+        let (count, form) = (run.len(), self.form(self.features[run.start]));
         let mut carries = [Carry::default(); TOGETHER];
         let mut carried = carries;
         let (earlier, columns) = self.columns.split_at_mut(run.start);
@@ -234,7 +254,7 @@ impl FeatureColumns {
             together.compute(&self.history, from, bars, &mut into);
         }
         for ((column, place), carry) in columns.iter_mut().zip(run).zip(carries) {
-            column.settle(self.scale);
+            column.settle(form, self.scale);
             self.against_close.settle(place, column, &self.close);
             *self.computations[place].carry() = carry;
         }

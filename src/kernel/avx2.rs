@@ -12,15 +12,16 @@ use std::arch::x86_64::{
     _CMP_LT_OQ, _CMP_UNORD_Q, _mm_movemask_epi8, _mm_packs_epi32, _mm_storeu_si128,
     _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_epi32, _mm256_add_pd, _mm256_and_pd,
     _mm256_blendv_pd, _mm256_castpd_ps, _mm256_castps_si256, _mm256_castsi256_pd,
-    _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cmpeq_epi16, _mm256_cmpgt_epi16,
-    _mm256_cmpgt_epi64, _mm256_cvttpd_epi32, _mm256_div_pd, _mm256_extracti128_si256,
-    _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_pd, _mm256_min_pd,
-    _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_mul_pd, _mm256_or_pd,
-    _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_permute2f128_pd,
-    _mm256_permute4x64_epi64, _mm256_permutevar8x32_epi32, _mm256_set_m128i, _mm256_set1_epi32,
-    _mm256_set1_epi64x, _mm256_set1_pd, _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_pd,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_sqrt_pd, _mm256_storeu_pd,
-    _mm256_sub_pd, _mm256_testz_si256, _mm256_unpackhi_pd, _mm256_unpacklo_pd,
+    _mm256_castsi256_si128, _mm256_cmp_pd, _mm256_cmp_ps, _mm256_cmpeq_epi16, _mm256_cmpeq_epi64,
+    _mm256_cmpgt_epi16, _mm256_cmpgt_epi64, _mm256_cvttpd_epi32, _mm256_div_pd,
+    _mm256_extracti128_si256, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_pd,
+    _mm256_min_pd, _mm256_movemask_epi8, _mm256_movemask_pd, _mm256_movemask_ps, _mm256_mul_pd,
+    _mm256_or_pd, _mm256_or_ps, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_permute2f128_pd, _mm256_permute4x64_epi64, _mm256_permutevar8x32_epi32,
+    _mm256_set_m128i, _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_pd, _mm256_setr_epi32,
+    _mm256_setr_epi64x, _mm256_setzero_pd, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_shuffle_ps, _mm256_sqrt_pd, _mm256_storeu_pd, _mm256_sub_pd, _mm256_testz_si256,
+    _mm256_unpackhi_pd, _mm256_unpacklo_pd,
 };
 use std::ops::Range;
 
@@ -62,6 +63,15 @@ fn load_parts(parts: &[i16; 16]) -> __m256i {
     // SAFETY: the reference is to sixteen parts that may be read, and the load asks for no
     // alignment. The tests compare what is made of it with one comparison at a time.
     unsafe { _mm256_loadu_si256(parts.as_ptr().cast()) }
+}
+
+/// Four words of a mask as a vector.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_words(words: &[u64; 4]) -> __m256i {
+    // SAFETY: the reference is to four words that may be read, and the load asks for no alignment.
+    // The tests compare what is made of it with one word at a time.
+    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
 }
 
 #[inline]
@@ -155,16 +165,15 @@ pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
     let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
     let none = decided::<_CMP_LE_OQ>(&a.bounds.high, &b.bounds.low);
     decided_or(all, none, |word| {
-        let (over, is_sure) = match (a.short, b.short) {
+        let by_short = match (a.short, b.short) {
             (Short::Scaled(a), Short::Scaled(b)) => scaled_word(a, b, word),
             (Short::Single(a), Short::Single(b)) => near_word(a, b, word),
-            _ => (0, false),
+            _ => None,
         };
-        if is_sure {
-            over
-        } else {
-            sides_of(a, b, word)[0]
-        }
+        by_short.unwrap_or_else(|| {
+            let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+            above_word(&a[word], &b[word])
+        })
     })
 }
 
@@ -186,62 +195,108 @@ pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
 
 #[target_feature(enable = "avx2")]
 pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
-    let over = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
-    let under = decided::<_CMP_LT_OQ>(&a.bounds.high, &b.bounds.low);
-    let decided = [over, under];
+    let decided = Decided::of(a, b);
     match (a.short, b.short) {
         (Short::Scaled(short_a), Short::Scaled(short_b)) => {
-            sides_by(a, b, decided, |word| scaled_word(short_a, short_b, word))
+            decided.or_sides(a, b, |word| scaled_word(short_a, short_b, word))
         }
         (Short::Single(short_a), Short::Single(short_b)) => {
-            sides_by(a, b, decided, |word| near_word(short_a, short_b, word))
+            decided.or_sides(a, b, |word| near_word(short_a, short_b, word))
         }
-        // One of them is out of the range that the other is in: few words are open.
-        _ => [above_bounded(a, b), above_bounded(b, a)],
+        _ => decided.or_sides(a, b, |_| None),
     }
 }
 
-/// Words whose bounds decide are not compared where few are left.
-#[inline]
 #[target_feature(enable = "avx2")]
-fn sides_by(
-    a: Bounded<'_>,
-    b: Bounded<'_>,
-    decided: [u64; 2],
-    of_word: impl Fn(usize) -> (u64, bool),
-) -> [Mask; 2] {
-    let [mut above, mut below] =
-        decided.map(|words| std::array::from_fn(|word| (words >> word & 1).wrapping_neg()));
-    let mut open = !(decided[0] | decided[1]) & ((1 << WORDS) - 1);
-    // Lines that are far from each other are so for most of a block. Where they are not, asking
-    // for each word costs more than it saves.
-    if open.count_ones() <= 2 {
+pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2] {
+    let decided = Decided::of(a, b);
+    if decided.is_never_crossed(before) {
+        return [[0; WORDS]; 2];
+    }
+    if decided.has_few_open() {
+        let [over, under] = sides(a, b);
+        return portable::crossed(before, |word| [over[word], under[word]]);
+    }
+    match (a.short, b.short) {
+        (Short::Scaled(short_a), Short::Scaled(short_b)) => portable::crossed(before, |word| {
+            sides_of(a, b, word, scaled_word(short_a, short_b, word))
+        }),
+        (Short::Single(short_a), Short::Single(short_b)) => portable::crossed(before, |word| {
+            sides_of(a, b, word, near_word(short_a, short_b, word))
+        }),
+        _ => portable::crossed(before, |word| exact_sides_of(a.values, b.values, word)),
+    }
+}
+
+/// One bit per word of a mask.
+const ALL_WORDS: u64 = (1 << WORDS) - 1;
+
+/// Words whose bounds say that one column is above or below the other, a bit each.
+#[derive(Clone, Copy)]
+struct Decided {
+    above: u64,
+    below: u64,
+}
+
+impl Decided {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn of(a: Bounded<'_>, b: Bounded<'_>) -> Decided {
+        Decided {
+            above: decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high),
+            below: decided::<_CMP_LT_OQ>(&a.bounds.high, &b.bounds.low),
+        }
+    }
+
+    /// Whether one of them is above the other all the time; `before` as of [`crosses`].
+    #[inline]
+    fn is_never_crossed(self, [a, b]: [f64; 2]) -> bool {
+        (self.above == ALL_WORDS && a > b) || (self.below == ALL_WORDS && a < b)
+    }
+
+    /// Lines that are far from each other are so for most of a block. Where they are not, asking for
+    /// each word whether it is decided costs more than it saves.
+    #[inline]
+    const fn has_few_open(self) -> bool {
+        (!(self.above | self.below) & ALL_WORDS).count_ones() <= 2
+    }
+
+    /// [`sides`] of these words and of those that are compared, whose bits `by_short` gives.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn or_sides(
+        self,
+        a: Bounded<'_>,
+        b: Bounded<'_>,
+        by_short: impl Fn(usize) -> Option<u64>,
+    ) -> [Mask; 2] {
+        let mut sides = [self.above, self.below]
+            .map(|words| std::array::from_fn(|word| (words >> word & 1).wrapping_neg()));
+        let mut open = !(self.above | self.below) & ALL_WORDS;
         while open != 0 {
             let word = open.trailing_zeros() as usize % WORDS;
             open &= open - 1;
-            let (bits, is_sure) = of_word(word);
-            (above[word], below[word]) = (bits, !bits);
-            if !is_sure {
-                [above[word], below[word]] = sides_of(a, b, word);
-            }
+            [sides[0][word], sides[1][word]] = sides_of(a, b, word, by_short(word));
         }
-        return [above, below];
+        sides
     }
-    for (word, (over, under)) in above.iter_mut().zip(&mut below).enumerate() {
-        let (bits, is_sure) = of_word(word);
-        (*over, *under) = (bits, !bits);
-        if !is_sure {
-            [*over, *under] = sides_of(a, b, word);
-        }
-    }
-    [above, below]
 }
 
-/// Bits of one word where `a > b` by the parts that they are in, and whether that decides all of
-/// them: no two are in the same.
+/// One word of [`sides`], whose bits these are where they are sure.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scaled_word(a: &[i16; QUANTUM_BARS], b: &[i16; QUANTUM_BARS], word: usize) -> (u64, bool) {
+fn sides_of(a: Bounded<'_>, b: Bounded<'_>, word: usize, sure: Option<u64>) -> [u64; 2] {
+    match sure {
+        Some(over) => [over, !over],
+        None => exact_sides_of(a.values, b.values, word),
+    }
+}
+
+/// Bits of one word where `a > b` by the parts that they are in; none where that does not decide all
+/// of them, for two are in the same.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled_word(a: &[i16; QUANTUM_BARS], b: &[i16; QUANTUM_BARS], word: usize) -> Option<u64> {
     let of = |column: &[i16; QUANTUM_BARS]| {
         let words = column.as_chunks::<16>().0.as_chunks::<4>().0;
         words[word].each_ref().map(|bars| load_parts(bars))
@@ -259,25 +314,25 @@ fn scaled_word(a: &[i16; QUANTUM_BARS], b: &[i16; QUANTUM_BARS], word: usize) ->
         u64::from(_mm256_movemask_epi8(bytes) as u32)
     };
     let is_sure = _mm256_testz_si256(equal, equal) == 1;
-    (half(0) | half(2) << 32, is_sure)
+    is_sure.then(|| half(0) | half(2) << 32)
 }
 
 /// One word of [`sides`], as the values themselves have it.
-#[cold]
+#[inline(never)]
 #[target_feature(enable = "avx2")]
-fn sides_of(a: Bounded<'_>, b: Bounded<'_>, word: usize) -> [u64; 2] {
-    let (a, b) = (a.values.as_chunks::<64>().0, b.values.as_chunks::<64>().0);
+fn exact_sides_of(a: &Quantum, b: &Quantum, word: usize) -> [u64; 2] {
+    let (a, b) = (a.as_chunks::<64>().0, b.as_chunks::<64>().0);
     [
         above_word(&a[word], &b[word]),
         above_word(&b[word], &a[word]),
     ]
 }
 
-/// Bits of one word where `a > b` in single precision, and whether that decides all of them: no
-/// pair is equal, or NaN.
+/// Bits of one word where `a > b` in single precision; none where that does not decide all of them,
+/// for a pair is equal, or NaN.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn near_word(a: &[f32; QUANTUM_BARS], b: &[f32; QUANTUM_BARS], word: usize) -> (u64, bool) {
+fn near_word(a: &[f32; QUANTUM_BARS], b: &[f32; QUANTUM_BARS], word: usize) -> Option<u64> {
     let of = |column: &[f32; QUANTUM_BARS]| {
         let words = column.as_chunks::<8>().0.as_chunks::<8>().0;
         words[word].each_ref().map(|eight| load_near(eight))
@@ -301,7 +356,8 @@ fn near_word(a: &[f32; QUANTUM_BARS], b: &[f32; QUANTUM_BARS], word: usize) -> (
         let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(one, other), order);
         u64::from(_mm256_movemask_epi8(bytes) as u32)
     };
-    (half(0) | half(4) << 32, _mm256_movemask_ps(unsure) == 0)
+    let is_sure = _mm256_movemask_ps(unsure) == 0;
+    is_sure.then(|| half(0) | half(4) << 32)
 }
 
 /// The lanes of four vectors, each folded by `fold`, as the lanes of one.
@@ -359,14 +415,15 @@ pub(super) fn bounds(values: &[f64; QUANTUM_BARS]) -> Bounds {
 #[target_feature(enable = "avx2")]
 pub(super) fn scaled(values: &[f64; QUANTUM_BARS], scale: Scale, into: &mut [i16; QUANTUM_BARS]) {
     let (low, parts) = (_mm256_set1_pd(scale.low), _mm256_set1_pd(scale.parts));
+    let (first, last) = (_mm256_setzero_pd(), _mm256_set1_pd(Scale::LAST));
     let least = _mm256_set1_epi32(i32::from(i16::MIN));
     let eights = values.as_chunks::<4>().0.as_chunks::<2>().0;
-    for (into, [first, second]) in into.as_chunks_mut::<8>().0.iter_mut().zip(eights) {
+    for (into, [earlier, later]) in into.as_chunks_mut::<8>().0.iter_mut().zip(eights) {
         let of = |values: &[f64; 4]| {
-            let from_low = _mm256_sub_pd(load(values), low);
-            _mm256_cvttpd_epi32(_mm256_mul_pd(from_low, parts))
+            let part = _mm256_mul_pd(_mm256_sub_pd(load(values), low), parts);
+            _mm256_cvttpd_epi32(_mm256_min_pd(_mm256_max_pd(part, first), last))
         };
-        let eight = _mm256_add_epi32(_mm256_set_m128i(of(second), of(first)), least);
+        let eight = _mm256_add_epi32(_mm256_set_m128i(of(later), of(earlier)), least);
         let (low, high) = (
             _mm256_castsi256_si128(eight),
             _mm256_extracti128_si256::<1>(eight),
@@ -401,6 +458,19 @@ pub(super) fn lowest(values: &[f64]) -> f64 {
 #[target_feature(enable = "avx2")]
 pub(super) fn highest(values: &[f64]) -> f64 {
     portable::highest(values)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn filled_words(mask: &Mask) -> u64 {
+    let empty = |four: usize| {
+        let is = _mm256_cmpeq_epi64(
+            load_words(&mask.as_chunks().0[four]),
+            _mm256_setzero_si256(),
+        );
+        _mm256_movemask_pd(_mm256_castsi256_pd(is)) as u64
+    };
+    (empty(0) | empty(1) << 4) ^ ((1 << WORDS) - 1)
 }
 
 #[target_feature(enable = "avx2")]

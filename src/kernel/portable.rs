@@ -83,13 +83,34 @@ pub(super) fn single(values: &[f64; QUANTUM_BARS], into: &mut [f32; QUANTUM_BARS
 #[inline(always)]
 pub(super) fn scaled(values: &[f64; QUANTUM_BARS], scale: Scale, into: &mut [i16; QUANTUM_BARS]) {
     for (into, value) in into.iter_mut().zip(values) {
-        let part = ((value - scale.low) * scale.parts) as i32;
-        *into = (part + i32::from(i16::MIN)) as i16;
+        let part = greater(0.0, (value - scale.low) * scale.parts);
+        *into = (lesser(Scale::LAST, part) as i32 + i32::from(i16::MIN)) as i16;
     }
 }
 
 pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
     [above(a.values, b.values), above(b.values, a.values)]
+}
+
+pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2] {
+    let [over, under] = sides(a, b);
+    crossed(before, |word| [over[word], under[word]])
+}
+
+/// The crosses of two columns whose sides are given word by word.
+#[inline(always)]
+pub(super) fn crossed(before: [f64; 2], sides: impl Fn(usize) -> [u64; 2]) -> [Mask; 2] {
+    let [a, b] = before;
+    let [mut was_over, mut was_under] = [a > b, a < b].map(|is| u64::from(is) << 63);
+    let mut crosses = [[0; WORDS]; 2];
+    let [up, down] = &mut crosses;
+    for (word, (up, down)) in up.iter_mut().zip(down).enumerate() {
+        let [over, under] = sides(word);
+        *up = over & (under << 1 | was_under >> 63);
+        *down = under & (over << 1 | was_over >> 63);
+        (was_over, was_under) = (over, under);
+    }
+    crosses
 }
 
 #[inline(always)]
@@ -128,6 +149,12 @@ pub(super) fn highest(values: &[f64]) -> f64 {
         .iter()
         .chain(rest)
         .fold(f64::NEG_INFINITY, |high, value| greater(high, *value))
+}
+
+#[inline]
+pub(super) fn filled_words(mask: &Mask) -> u64 {
+    let bit = |(word, bits): (usize, &u64)| u64::from(*bits != 0) << word;
+    mask.iter().enumerate().map(bit).sum()
 }
 
 pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {

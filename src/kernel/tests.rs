@@ -27,6 +27,83 @@ fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// Crosses as two bars at a time have them.
+fn check_crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> Result<(), TestCaseError> {
+    let crossed = crosses(a, b, before);
+    prop_assert_eq!(crossed, portable::crosses(a, b, before));
+    let [mut was_a, mut was_b] = before;
+    for (bar, (a, b)) in a.values.iter().zip(b.values).enumerate() {
+        let [up, down] = crossed.map(|mask| mask[bar / 64] >> (bar % 64) & 1 == 1);
+        prop_assert_eq!(up, was_a < was_b && a > b, "up in bar {}", bar);
+        prop_assert_eq!(down, was_a > was_b && a < b, "down in bar {}", bar);
+        (was_a, was_b) = (*a, *b);
+    }
+    Ok(())
+}
+
+proptest! {
+    /// Lines as averages are: near each other in some words and far in others, on the scale, partly
+    /// on it and off it, with values that are equal and others that are nearly so.
+    #[test]
+    fn lines_are_compared_as_their_values_whatever_is_known_of_them(
+        levels in prop::collection::vec([0..12_u8, 0..12_u8], WORDS),
+        noise in prop::collection::vec((0..8_u8, 0..8_u8), QUANTUM_BARS),
+        unit in prop::sample::select(vec![1e-9, 1e-3, 0.3]),
+        before in prop::array::uniform2(-1.0..12.0_f64),
+    ) {
+        let line = |which: usize| -> [f64; QUANTUM_BARS] {
+            std::array::from_fn(|bar| {
+                let noise = if which == 0 { noise[bar].0 } else { noise[bar].1 };
+                f64::from(levels[bar / 64][which]) + f64::from(noise) * unit
+            })
+        };
+        let lines = [line(0), line(1)];
+        for scale in [Scale::new(4.0, 8.0), Scale::new(-1.0, 20.0), Scale::new(40.0, 50.0)] {
+            let scale = scale.expect("a range");
+            let known = lines.map(|line| {
+                let (mut near, mut parts) = ([0.0; QUANTUM_BARS], [0; QUANTUM_BARS]);
+                let bounds = bounds(&line);
+                let mut twin = parts;
+                single(&line, &mut near);
+                scaled(&line, scale, &mut parts);
+                portable::scaled(&line, scale, &mut twin);
+                assert_eq!(parts, twin);
+                let is_met = |word: &[f64; 64]| {
+                    word.iter().any(|v| *v <= scale.high) && word.iter().any(|v| *v >= scale.low)
+                };
+                assert_eq!(scale.meets(&bounds), line.as_chunks().0.iter().any(is_met));
+                (near, parts, bounds)
+            });
+            let forms = |which: usize| {
+                let (near, parts, bounds) = &known[which];
+                let forms = [Short::Exact, Short::Single(near), Short::Scaled(parts)];
+                let values = &lines[which];
+                forms.map(|short| Bounded { values, short, bounds })
+            };
+            for a in forms(0) {
+                for b in forms(1) {
+                    let [over, under] = sides(a, b);
+                    check(a.values, b.values, &over);
+                    check(b.values, a.values, &under);
+                    check(a.values, b.values, &above_bounded(a, b));
+                    check_crosses(a, b, before)?;
+                    check_crosses(b, a, before)?;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_mask_that_have_bits(mask in prop::array::uniform8(prop::sample::select(vec![0, 1, 1 << 63, u64::MAX]))) {
+        let filled = filled_words(&mask);
+        prop_assert_eq!(filled, portable::filled_words(&mask));
+        for (word, bits) in mask.iter().enumerate() {
+            prop_assert_eq!(filled >> word & 1 == 1, *bits != 0);
+        }
+        prop_assert_eq!(filled >> WORDS, 0);
+    }
+}
+
 proptest! {
     #[test]
     fn every_path_compares_as_one_comparison_at_a_time(
@@ -60,15 +137,17 @@ proptest! {
             let (mut near, mut parts) = ([0.0; QUANTUM_BARS], [0; QUANTUM_BARS]);
             let bounds = bounds(values);
             single(values, &mut near);
-            let covers = scale.covers(&bounds);
-            prop_assert_eq!(covers, values.iter().all(|v| (-2.0..=2.5).contains(v)));
-            if covers {
+            let meets = scale.meets(&bounds);
+            let is_met = |word: &[f64; 64]| word.iter().any(|v| *v <= 2.5) && word.iter().any(|v| *v >= -2.0);
+            let is_any_met = values.as_chunks().0.iter().any(is_met);
+            prop_assert_eq!(meets, is_any_met && !values.iter().any(|v| v.is_nan()));
+            if meets {
                 let mut twin = parts;
                 scaled(values, scale, &mut parts);
                 portable::scaled(values, scale, &mut twin);
                 prop_assert_eq!(parts, twin);
             }
-            Ok((values, near, covers.then_some(parts), bounds))
+            Ok((values, near, meets.then_some(parts), bounds))
         });
         for one in &columns {
             for other in &columns {
@@ -84,6 +163,7 @@ proptest! {
                     check(a.values, b.values, &over);
                     check(b.values, a.values, &under);
                     prop_assert_eq!([over, under], portable::sides(a, b));
+                    check_crosses(a, b, [VALUES[level], 0.5])?;
                     check(a.values, b.values, &above_bounded(a, b));
                     check(a.values, b.values, &portable::above_bounded(a, b));
                 }

@@ -249,9 +249,9 @@ impl EquityFold {
     #[inline(never)]
     fn climb(&mut self, first: usize, end: usize, closes: &[f64], figures: &BlockFigures) {
         let (units, peak) = (self.totals.units, self.totals.peak);
-        let reaches = |close: &f64| units * close >= peak;
-        let distance = closes[first..end].iter().position(reaches);
-        let mut at = first + distance.expect("the highest close of the piece reaches the peak");
+        // Not below the peak is above the number right below the peak.
+        let (below, none) = (peak.next_down(), f64::NEG_INFINITY);
+        let mut at = kernel::next_extreme(&closes[..end], first, units, 0.0, below, none);
         if at > first {
             let low = figures.range(first, at - 1).min;
             self.fall((at - first) as u64, 1.0 - units * low / peak);

@@ -1,13 +1,17 @@
 //! Crossovers of two lines: up is long (or cover), down is out (or short).
 
-use super::masks::crosses;
 use super::{Columns, Masks, Strategy};
 use crate::features::Feature;
 use crate::portfolio::Direction;
 
 fn cross_masks(columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-    let (up, down) = crosses(columns.feature(0), columns.feature(1));
-    masks.set_sides(direction, || [up, down], || [down, up]);
+    let [up, down] = columns.feature(0).crosses(columns.feature(1));
+    if direction != Direction::ShortOnly {
+        (masks.enter_long, masks.exit_long) = (up, down);
+    }
+    if direction != Direction::LongOnly {
+        (masks.enter_short, masks.exit_short) = (down, up);
+    }
 }
 
 macro_rules! crossover {

@@ -40,15 +40,6 @@ impl Masks {
 /// with exact equality is no cross.
 #[inline]
 pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
-    let [over, under] = a.sides(b);
-    let (a, b) = (a.with_before()[0], b.with_before()[0]);
-    let before = |side: &Mask, first: bool| -> Mask {
-        let mut before = [u64::from(first) << 63; WORDS];
-        before[1..].copy_from_slice(&side[..WORDS - 1]);
-        before
-    };
-    let (was_over, was_under) = (before(&over, a > b), before(&under, a < b));
-    let up = std::array::from_fn(|word| over[word] & (under[word] << 1 | was_under[word] >> 63));
-    let down = std::array::from_fn(|word| under[word] & (over[word] << 1 | was_over[word] >> 63));
+    let [up, down] = a.crosses(b);
     (up, down)
 }
