@@ -2,7 +2,9 @@
 
 use crate::Result;
 use crate::segment::retention::{Keep, RetentionPolicy, TraceRules};
-use crate::segment::{Append, ArchiveHandle, KeptTrades, Pool, Ring, Stage, Staged, ring_bytes};
+use crate::segment::{
+    Append, ArchiveHandle, KeptTrades, Lane, Pool, Ring, STAGE_BYTES, Stage, ring_bytes,
+};
 use crate::state::{StateReader, StateWriter};
 use admf_formats::archive::ChunkKind;
 use admf_formats::event::{EventKind, EventSet, Payload, PositionClose, Stamp};
@@ -107,25 +109,30 @@ impl Tracer {
         (self.selection, is_stageable)
     }
 
+    /// Whether the ring's cap leaves room for so many bytes, at most those of a stage.
+    pub fn holds(&self, bytes: u64) -> bool {
+        self.ring.cap().min(STAGE_BYTES as u64) >= bytes
+    }
+
     /// Asks for what the ring's next frames need.
     #[inline(always)]
     pub fn prefetch(&self) {
         self.ring.prefetch();
     }
 
-    /// What a stage must know of the ring.
-    pub fn stage(&self) -> Staged {
-        Staged::of(&self.ring)
+    /// Lends the lane what it may have of the ring.
+    pub fn lend(&mut self, pool: &Pool, lane: &mut Lane) {
+        self.ring.lend(pool, lane);
+    }
+
+    /// Makes the ring as if nothing had been lent.
+    pub fn take_back(&mut self, pool: &Pool, lane: &mut Lane) {
+        self.ring.take_back(pool, lane);
     }
 
     /// Commits what the stage still holds.
-    pub fn settle(&mut self, stage: &mut Stage, pool: &mut Pool) -> Staged {
-        stage.settle(&mut self.ring, pool)
-    }
-
-    /// Counts what never left the stage.
-    pub fn count(&mut self, staged: &mut Staged) {
-        staged.count(&mut self.ring);
+    pub fn settle(&mut self, stage: &mut Stage, lane: &mut Lane, owner: u64, pool: &mut Pool) {
+        stage.settle(lane, owner, &mut self.ring, pool);
     }
 
     /// Segments that a pool has besides those of its tracers: they hold what streams until the

@@ -432,7 +432,7 @@ impl Container {
         if self.is_managed {
             self.run_managed(rules, masks, block, first, end, sink);
         } else if sink.only_counts_closed() && rules.is_one_sided() {
-            self.run_plain(rules, masks, block, first, end, sink);
+            self.run_plain(rules, masks, block, first, end, &mut sink.lasting());
         } else {
             self.run_bars(rules, masks, block, first, end, sink);
         }

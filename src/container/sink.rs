@@ -21,6 +21,40 @@ pub trait Sink {
 
     /// Counts events of such trades.
     fn count_closed(&mut self, _: Untold) {}
+
+    /// The same sink where closed trades are only counted: what is told then is of a trade that
+    /// outlives its block.
+    #[inline(always)]
+    fn lasting(&mut self) -> impl Sink {
+        self
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    #[inline(always)]
+    fn wants(&self, kind: EventKind) -> bool {
+        (**self).wants(kind)
+    }
+
+    #[inline(always)]
+    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        (**self).emit(stamp, payload);
+    }
+
+    #[inline(always)]
+    fn end_trade(&mut self, trade: u32) {
+        (**self).end_trade(trade);
+    }
+
+    #[inline(always)]
+    fn only_counts_closed(&self) -> bool {
+        (**self).only_counts_closed()
+    }
+
+    #[inline(always)]
+    fn count_closed(&mut self, untold: Untold) {
+        (**self).count_closed(untold);
+    }
 }
 
 /// Events that were only counted, as the steps of trades that they belong to.
@@ -82,5 +116,10 @@ impl Sink for NoSink {
     #[inline(always)]
     fn only_counts_closed(&self) -> bool {
         true
+    }
+
+    #[inline(always)]
+    fn lasting(&mut self) -> impl Sink {
+        NoSink
     }
 }

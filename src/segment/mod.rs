@@ -3,6 +3,7 @@
 mod archive;
 mod condition;
 mod kept;
+mod lane;
 #[cfg_attr(feature = "model", path = "model/map.rs")]
 mod map;
 mod merge;
@@ -27,10 +28,11 @@ pub(crate) use archive::BUFFERS_PER_WORKER;
 pub use archive::{ArchiveHandle, ArchiveOptions, ArchiveWriter, Batch, KeptChain, OnCommit};
 pub use condition::{COMPARISONS_MAX, Condition};
 pub use kept::KeptTrades;
+pub use lane::Lane;
 pub use merge::{ShardArchives, merge_archives};
 pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use receipt::{Receipt, Receipts};
 pub use ring::{Append, Ring, ring_bytes, segments_max};
 pub use slots::{ArchiveRecords, committed, scan_records};
-pub use stage::{STAGE_BYTES, Stage, Staged};
+pub use stage::{STAGE_BYTES, Stage};

@@ -21,6 +21,8 @@ pub struct Pool {
     header: PoolHeader,
     /// Where the first segment lies; appends are too many to work it out each time.
     segments_at: usize,
+    /// [`PoolHeader::file_bytes`].
+    file_bytes: usize,
     /// [`PoolHeader::seed`].
     seed: u32,
     generations: Vec<u32>,
@@ -85,6 +87,7 @@ impl Pool {
             path: path.to_path_buf(),
             header,
             segments_at: header.segment_offset(0),
+            file_bytes: header.file_bytes(),
             seed: header.seed(),
             generations: vec![0; segments as usize],
             free: (0..segments).rev().collect(),
@@ -125,7 +128,7 @@ impl Pool {
             "no container may own a segment whose bytes are written over"
         );
         let from = self.segments_at;
-        self.map.bytes_mut(from, self.header.file_bytes() - from)
+        self.map.bytes_mut(from, self.file_bytes - from)
     }
 
     /// Takes a segment for a container; `None` where all are taken, which the plan rules out.
@@ -236,6 +239,11 @@ impl Pool {
         self.segments_at + segment as usize * self.header.segment_bytes as usize
     }
 
+    /// The segment that begins at this place.
+    pub(super) const fn segment_at(&self, offset: usize) -> u32 {
+        ((offset - self.segments_at) / self.header.segment_bytes as usize) as u32
+    }
+
     #[inline(always)]
     pub(super) fn generation(&self, segment: u32) -> u32 {
         self.generations[segment as usize]
@@ -250,8 +258,7 @@ impl Pool {
     /// Asks for bytes that are written soon, as far as they are in the file.
     #[inline(always)]
     pub(super) fn prefetch(&self, offset: usize, bytes: usize) {
-        let end = self.header.file_bytes();
-        if offset + bytes <= end {
+        if offset + bytes <= self.file_bytes {
             kernel::prefetch_bytes(self.map.bytes(offset, bytes));
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Longer than other files by a few lines: admitting, moving and forgetting frames keep one ledger.
 
+mod lent;
 mod past;
 mod saved;
 
@@ -15,8 +16,8 @@ use crate::{failpoint, kernel};
 use admf_formats::event::{Payload, Stamp};
 use admf_formats::result::Ledger;
 use admf_formats::segment::{
-    FRAME_BYTES_MAX, commit_word, committed_in, frame_bytes, frame_sequence, frame_trade,
-    parse_commit, word_bytes, write_frame,
+    FRAME_BYTES_MAX, commit_word, frame_bytes, frame_sequence, frame_trade, parse_commit,
+    write_frame,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -141,7 +142,7 @@ impl Ring {
     /// Appends an event.
     #[inline]
     pub fn append<P: Payload>(&mut self, pool: &mut Pool, stamp: &Stamp, payload: &P) -> Append {
-        let bytes = frame_bytes(P::KIND);
+        let bytes = const { frame_bytes(P::KIND) };
         if let RetentionPolicy::SlidingPast { reach } = self.rules.policy
             && let Some(refused) = self.slide(pool, reach, stamp, bytes)
         {
@@ -170,52 +171,6 @@ impl Ring {
         Append::Done
     }
 
-    /// Appends frames of one trade that lie one after another in a stage, `count` of them; false,
-    /// and nothing is done, where they must be tried one by one.
-    pub(super) fn append_frames(
-        &mut self,
-        pool: &mut Pool,
-        trade: u32,
-        frames: &[u8],
-        count: u64,
-    ) -> bool {
-        let bytes = frames.len();
-        if self.held.is_empty() && bytes <= pool.segment_bytes() {
-            self.take_segment(pool);
-        }
-        let has_room = (self.held.back())
-            .is_some_and(|head| head.used as usize + bytes <= pool.segment_bytes());
-        if !has_room || bytes as u64 > self.room() || !self.count_trade(trade, bytes as u64, count)
-        {
-            return false;
-        }
-        self.live_bytes += bytes as u64;
-        self.ledger.attempted += count;
-        let head = self.held.back_mut().expect("it has room");
-        let at = head.at + head.used as usize;
-        // The stage's own commit words are of no generation: readers end before them, until each
-        // frame is committed.
-        pool.frame_mut(at, bytes)[8..].copy_from_slice(&frames[8..]);
-        let mut next = 0;
-        while next < bytes {
-            let word = frames[next..next + 8].try_into().expect("eight bytes");
-            let word = committed_in(u64::from_le_bytes(word), head.generation);
-            pool.commit(at + next, word);
-            next += word_bytes(word);
-        }
-        head.used += bytes as u32;
-        head.frames += count as u32;
-        self.frames += count;
-        true
-    }
-
-    /// Counts events of a stage that never came here.
-    pub(super) fn count_staged(&mut self, recycled: u64, without_trade: u64) {
-        self.ledger.attempted += recycled + without_trade;
-        self.ledger.recycled_trade_closed += recycled;
-        self.ledger.dropped_without_trade += without_trade;
-    }
-
     /// Whether only events of open trades are kept, so that a stage may hold them back.
     pub const fn keeps_open_trades(&self) -> bool {
         matches!(
@@ -232,7 +187,7 @@ impl Ring {
     }
 
     /// Bytes of frames that are kept at most.
-    pub(super) const fn cap(&self) -> u64 {
+    pub(crate) const fn cap(&self) -> u64 {
         self.rules.bytes_per_container
     }
 
@@ -250,11 +205,6 @@ impl Ring {
         if let Some(open) = self.open.last() {
             kernel::prefetch(open);
         }
-    }
-
-    /// Whether frames of open trades are here.
-    pub(super) fn has_trades(&self) -> bool {
-        !self.open.is_empty()
     }
 
     /// Counts an event and makes room for its frame; the error says why there is none.

@@ -166,7 +166,7 @@ proptest! {
         // Sequence, trade and bytes of what is kept; what was lost, by reason.
         let mut model: Vec<(u64, u32, u64)> = Vec::new();
         let (mut closed, mut loose, mut dropped) = (0, 0, 0);
-        for ((sequence, step), (trade, closes)) in (1..).zip(&steps).zip(trades(&steps)) {
+        for ((sequence, step), (trade, closes)) in (1..).zip(&steps).zip(trades(&steps, 5)) {
             let stamp = stamp(sequence, trade);
             let (done, bytes) = match step {
                 Step::Open(_) => (ring.append(&mut pool, &stamp, &OPEN), 64),
@@ -354,10 +354,12 @@ fn nothing_is_lost_behind_a_slow_disk() {
     );
 }
 
-/// The trade of each step, and whether the step closes it; a number is never used again.
-fn trades(steps: &[Step]) -> Vec<(u32, bool)> {
+/// The trade of each step, at most so many open at once, and whether the step closes it; a number is
+/// never used again.
+fn trades(steps: &[Step], open: u32) -> Vec<(u32, bool)> {
     let mut closed = [0; 6];
     let mut of = |slot: u32, closes: bool| {
+        let slot = 1 + slot % open;
         let trade = slot + 6 * closed[slot as usize];
         closed[slot as usize] += u32::from(closes);
         (trade, closes)
@@ -385,35 +387,64 @@ fn unstaged(trades: &[(u32, bool)], rules: TraceRules, pool: &mut Pool) -> (Vec<
 }
 
 proptest! {
-    /// A stage that is settled at any moments changes neither what is kept nor a count.
+    /// A stage that is settled at any moments, and a lane, change neither what is kept nor a count.
     #[test]
-    fn a_stage_leaves_no_trace(steps in steps(), block in 1_usize..80, cap in 200_u64..3000) {
+    fn a_stage_and_a_lane_leave_no_trace(
+        steps in steps(),
+        block in 1_usize..80,
+        cap in 200_u64..3000,
+        directs in any::<u64>(),
+        open in 1..6_u32,
+        look in 1_usize..40,
+    ) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let rules = TraceRules { bytes_per_container: cap, ..rules(RetentionPolicy::TradeComplete) };
         let mut pool = pool(folder.path(), &rules);
-        let trades = trades(&steps);
-        let expected = unstaged(&trades, rules, &mut pool);
-        let (mut ring, mut stage) = (Ring::new(rules, 7), Stage::new());
-        let mut staged = Staged::of(&ring);
-        stage.open(staged);
-        for (at, (trade, closes)) in trades.into_iter().enumerate() {
+        let beside = tempfile::tempdir().expect("a temporary folder");
+        let mut other = self::pool(beside.path(), &rules);
+        let trades = trades(&steps, open);
+        let expected = unstaged(&trades, rules, &mut other);
+        let (mut ring, mut stage, mut lane) = (Ring::new(rules, 7), Stage::new(), Lane::default());
+        ring.lend(&pool, &mut lane);
+        for (at, (trade, closes)) in trades.iter().copied().enumerate() {
             let stamp = stamp(at as u64 + 1, trade);
-            if !stage.push(&stamp, &FILL) {
-                staged = stage.settle(&mut ring, &mut pool);
-                staged.count(&mut ring);
+            // What lies in the stage comes first.
+            let is_direct = directs >> (at % 64) & 1 == 1 && trade != 0 && stage.is_empty();
+            let is_taken = if is_direct {
+                lane.append(&mut pool, 7, &stamp, &FILL)
+            } else {
+                stage.push(&mut lane, &stamp, &FILL)
+            };
+            if !is_taken {
+                stage.settle(&mut lane, 7, &mut ring, &mut pool);
+                ring.take_back(&pool, &mut lane);
                 ring.append(&mut pool, &stamp, &FILL);
-                stage.open(Staged::of(&ring));
+                ring.lend(&pool, &mut lane);
             }
-            if closes && stage.end_trade(trade) {
+            if closes && !stage.end_trade(&mut lane, trade) {
+                ring.take_back(&pool, &mut lane);
                 ring.end_trade(&mut pool, trade);
+                ring.lend(&pool, &mut lane);
             }
             if at % block == 0 {
-                staged = if stage.is_empty() { stage.close() } else { stage.settle(&mut ring, &mut pool) };
-                stage.open(staged);
+                stage.settle(&mut lane, 7, &mut ring, &mut pool);
+            }
+            if at % block == 0 && at % look == 0 {
+                // Who reads the pool now finds all that is kept.
+                let mut found = Vec::new();
+                let reader = PoolReader::open(pool.path()).expect("a pool");
+                let each = |_, frame: &admf_formats::segment::Frame| {
+                    found.push(frame.stamp.sequence);
+                    Ok(())
+                };
+                prop_assert_eq!(reader.frames(each).expect("readable"), 0);
+                let (kept, _) = unstaged(&trades[..=at], rules, &mut other);
+                let lost = sequences(&kept).into_iter().find(|sequence| !found.contains(sequence));
+                prop_assert_eq!(lost, None);
             }
         }
-        staged = stage.settle(&mut ring, &mut pool);
-        staged.count(&mut ring);
+        stage.settle(&mut lane, 7, &mut ring, &mut pool);
+        ring.take_back(&pool, &mut lane);
         let mut frames = Vec::new();
         let ledger = ring.finish(&mut pool, &mut frames);
         prop_assert!(ledger.balances());

@@ -4,7 +4,7 @@ use super::traces::Traces;
 use crate::Result;
 use crate::container::{Container, NoSink, PerStep, Sink, Untold};
 use crate::kernel;
-use crate::segment::{ArchiveHandle, Batch, Pool, Receipts, Stage, Staged};
+use crate::segment::{ArchiveHandle, Batch, Lane, Pool, Receipts, Stage};
 use crate::state::{StateReader, StateWriter};
 use crate::topology::{Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, TileSink, Worker};
 use crate::tracer::{Refusal, Tracer};
@@ -15,103 +15,219 @@ use admf_formats::result::{
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a tracer selects.
-#[derive(Clone, Copy)]
-struct Selection {
-    kinds: EventSet,
-    per_step: PerStep,
-    /// Whether its events may wait in the stage.
-    is_stageable: bool,
+/// How a container's events come to its ring.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Through its tracer, each at its time.
+    AtOnce,
+    /// They may wait in the stage, or go to the lane.
+    Staged,
+    /// The same, and those of trades that end within a block need only be counted.
+    Counted,
 }
 
-impl Selection {
-    fn of(tracer: &Tracer) -> Selection {
+/// What every block touches of a container's tracer: one line of the cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Place {
+    lane: Lane,
+    /// What its tracer selects.
+    kinds: EventSet,
+    per_step: PerStep,
+    way: Way,
+}
+
+const _: () = assert!(size_of::<Place>() == 64);
+
+impl Place {
+    /// That of a tracer whose container has open trades of so many bytes at most.
+    fn of(tracer: &mut Tracer, pool: &Pool, trade_bytes: u64, is_refused: bool) -> Place {
         let (kinds, is_stageable) = tracer.selection();
-        Selection {
+        let way = if !is_stageable || is_refused {
+            Way::AtOnce
+        } else if tracer.holds(trade_bytes) {
+            Way::Counted
+        } else {
+            // Where the cap could be reached, each event must be tried at its time.
+            Way::Staged
+        };
+        let mut lane = Lane::default();
+        if way != Way::AtOnce {
+            tracer.lend(pool, &mut lane);
+        }
+        Place {
+            lane,
             kinds,
             per_step: PerStep::of(kinds),
-            is_stageable,
+            way,
         }
     }
 }
 
 /// The tracers of a tile.
 struct RingSink<'a> {
+    places: Vec<Place>,
+    /// The selected container's, and what its tracer selects.
+    place: usize,
+    kinds: EventSet,
+    /// Bytes that an open trade can have.
+    trade_bytes: u64,
+    rings: Rings<'a>,
+}
+
+/// What the tracers of a tile share, and what of each of them few blocks touch.
+struct Rings<'a> {
     pool: &'a mut Pool,
     archive: Option<&'a ArchiveHandle>,
     tracers: &'a mut Vec<Tracer>,
     stage: Stage,
-    /// What the stage knows of each container's ring.
-    staged: Vec<Staged>,
-    /// Side by side, for every block asks.
-    selections: Vec<Selection>,
-    /// Bytes that an open trade can have.
-    trade_bytes: u64,
-    /// Whether closed trades of the selected container need only be counted.
-    only_counts_closed: bool,
     containers: Vec<u64>,
-    place: usize,
-    /// Kinds that the selected container's tracer selects.
-    kinds: EventSet,
-    per_step: PerStep,
-    /// Whether the selected container's events are staged.
-    is_staged: bool,
     /// Containers whose ring is at its cap under strict rules.
     refused: Vec<bool>,
     error: Option<crate::Error>,
 }
 
-impl RingSink<'_> {
+impl Rings<'_> {
+    /// Asks for the tracers after this one's place, and what the next one points to.
+    fn prefetch(&self, at: usize) {
+        if let Some(after) = self.tracers.get(at + 2) {
+            kernel::prefetch(after);
+        }
+        if let Some(tracer) = self.tracers.get(at + 1) {
+            tracer.prefetch();
+        }
+    }
+
     /// Hands an event to the tracer itself.
-    fn emit_now<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
-        if self.refused[self.place] || self.error.is_some() {
+    fn emit<P: Payload>(&mut self, at: usize, stamp: &Stamp, payload: &P) {
+        if self.refused[at] || self.error.is_some() {
             return;
         }
-        let container = self.containers[self.place];
-        match self.tracers[self.place].emit(self.pool, self.archive, container, stamp, payload) {
+        let container = self.containers[at];
+        match self.tracers[at].emit(self.pool, self.archive, container, stamp, payload) {
             Ok(()) => {}
-            Err(Refusal::Full) => self.refused[self.place] = true,
+            Err(Refusal::Full) => self.refused[at] = true,
             Err(Refusal::Archive(error)) => self.error = Some(error),
         }
     }
 
-    /// An event that the stage has no room for.
+    /// An event that neither the stage nor the lane has room for.
     #[cold]
-    fn overflow<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
-        let counted = self.tracers[self.place].settle(&mut self.stage, self.pool);
-        self.staged[self.place] = counted;
-        self.emit_now(stamp, payload);
-        self.stage.open(counted);
-        self.stage.ring_changed(self.tracers[self.place].stage());
-        self.is_staged = !self.refused[self.place];
-    }
-
-    /// The end of a trade that the ring may hold.
-    fn end_trade_in_ring(&mut self, trade: u32) {
-        self.tracers[self.place].end_trade(self.pool, trade);
-        if self.is_staged {
-            self.stage.ring_changed(self.tracers[self.place].stage());
+    #[inline(never)]
+    fn overflow<P: Payload>(&mut self, at: usize, place: &mut Place, stamp: &Stamp, payload: &P) {
+        self.settle(at, &mut place.lane);
+        self.tracers[at].take_back(self.pool, &mut place.lane);
+        self.emit(at, stamp, payload);
+        if self.refused[at] {
+            place.way = Way::AtOnce;
+        } else {
+            self.tracers[at].lend(self.pool, &mut place.lane);
         }
     }
+
+    /// The end of a trade that the ring may hold, and its lane does not.
+    #[inline(never)]
+    fn end_trade(&mut self, at: usize, place: &mut Place, trade: u32) {
+        self.tracers[at].take_back(self.pool, &mut place.lane);
+        self.tracers[at].end_trade(self.pool, trade);
+        if place.way != Way::AtOnce {
+            self.tracers[at].lend(self.pool, &mut place.lane);
+        }
+    }
+
+    #[inline(never)]
+    fn settle(&mut self, at: usize, lane: &mut Lane) {
+        self.tracers[at].settle(&mut self.stage, lane, self.containers[at], self.pool);
+    }
+}
+
+/// Whether events of this kind matter: the end of a trade does to retention also where it is not
+/// traced.
+#[inline(always)]
+const fn wants(selected: EventSet, kind: EventKind) -> bool {
+    selected.contains(kind) || kind as u8 == EventKind::PositionClose as u8
 }
 
 impl Sink for RingSink<'_> {
     #[inline(always)]
     fn wants(&self, kind: EventKind) -> bool {
-        // The end of a trade matters to retention also where it is not traced.
-        self.kinds.contains(kind) || kind as u8 == EventKind::PositionClose as u8
+        wants(self.kinds, kind)
     }
 
     #[inline(always)]
     fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
-        if !self.is_staged {
-            self.emit_now(stamp, payload);
+        let (at, rings) = (self.place, &mut self.rings);
+        let place = &mut self.places[at];
+        if place.way == Way::AtOnce {
+            rings.emit(at, stamp, payload);
             return;
         }
         let is_close = P::KIND as u8 == EventKind::PositionClose as u8;
-        if (!is_close || self.kinds.contains(P::KIND)) && !self.stage.push(stamp, payload) {
-            self.overflow(stamp, payload);
-            return;
+        let is_told = !is_close || self.kinds.contains(P::KIND);
+        if is_told && !rings.stage.push(&mut place.lane, stamp, payload) {
+            rings.overflow(at, place, stamp, payload);
+        } else if is_close {
+            self.end_trade(stamp.trade);
+        }
+    }
+
+    #[inline(always)]
+    fn end_trade(&mut self, trade: u32) {
+        let (at, rings) = (self.place, &mut self.rings);
+        let place = &mut self.places[at];
+        if place.way == Way::AtOnce || !rings.stage.end_trade(&mut place.lane, trade) {
+            rings.end_trade(at, place, trade);
+        }
+    }
+
+    #[inline(always)]
+    fn only_counts_closed(&self) -> bool {
+        self.places[self.place].way == Way::Counted
+    }
+
+    #[inline(always)]
+    fn lasting(&mut self) -> impl Sink {
+        self.settle();
+        Lasting {
+            at: self.place,
+            owner: self.rings.containers[self.place],
+            place: &mut self.places[self.place],
+            rings: &mut self.rings,
+        }
+    }
+}
+
+/// The sink of a selected container whose closed trades are only counted: what it is told goes to
+/// the ring at once.
+struct Lasting<'a, 'b> {
+    at: usize,
+    owner: u64,
+    place: &'a mut Place,
+    rings: &'a mut Rings<'b>,
+}
+
+impl Sink for Lasting<'_, '_> {
+    #[inline(always)]
+    fn wants(&self, kind: EventKind) -> bool {
+        wants(self.place.kinds, kind)
+    }
+
+    #[inline(always)]
+    fn emit<P: Payload>(&mut self, stamp: &Stamp, payload: &P) {
+        let Lasting {
+            at,
+            owner,
+            place,
+            rings,
+        } = self;
+        let is_close = P::KIND as u8 == EventKind::PositionClose as u8;
+        if !is_close || place.kinds.contains(P::KIND) {
+            if stamp.trade == 0 {
+                place.lane.drop_without_trade();
+            } else if !place.lane.append(rings.pool, *owner, stamp, payload) {
+                rings.overflow(*at, place, stamp, payload);
+                return;
+            }
         }
         if is_close {
             self.end_trade(stamp.trade);
@@ -120,65 +236,58 @@ impl Sink for RingSink<'_> {
 
     #[inline(always)]
     fn end_trade(&mut self, trade: u32) {
-        if !self.is_staged || self.stage.end_trade(trade) {
-            self.end_trade_in_ring(trade);
+        if !self.place.lane.end_trade(trade) {
+            self.rings.end_trade(self.at, self.place, trade);
         }
     }
 
     #[inline(always)]
-    fn only_counts_closed(&self) -> bool {
-        self.only_counts_closed
-    }
-
-    #[inline(always)]
     fn count_closed(&mut self, untold: Untold) {
-        self.stage.recycle(untold.events(self.per_step));
+        let Place { lane, per_step, .. } = &mut *self.place;
+        lane.recycle(untold.events(*per_step));
     }
 }
 
 impl TileSink for RingSink<'_> {
     #[inline(always)]
     fn select(&mut self, place: usize) {
-        // Neither tracers nor segments of a tile stay in the cache: what a tracer points to is asked
-        // for when it is there itself.
-        if let Some(after) = self.tracers.get(place + 2) {
+        // Nothing of this stays in the cache: what is touched of it is asked for before.
+        if let Some(after) = self.places.get(place + 2) {
             kernel::prefetch(after);
         }
-        if let (Some(tracer), Some(staged)) =
-            (self.tracers.get(place + 1), self.staged.get(place + 1))
-        {
-            tracer.prefetch();
-            staged.prefetch(self.pool);
+        if let Some(next) = self.places.get(place + 1) {
+            if next.way == Way::AtOnce {
+                self.rings.prefetch(place);
+            } else {
+                next.lane.prefetch(self.rings.pool);
+            }
         }
         self.place = place;
-        let selection = self.selections[place];
-        (self.kinds, self.per_step) = (selection.kinds, selection.per_step);
-        self.is_staged = selection.is_stageable && !self.refused[place];
-        let staged = self.staged[place];
-        // Where the cap could be reached, each event must be tried at its time.
-        self.only_counts_closed = self.is_staged && staged.holds(self.trade_bytes);
-        self.stage.open(staged);
+        self.kinds = self.places[place].kinds;
     }
 
     #[inline(always)]
     fn settle(&mut self) {
-        self.staged[self.place] = if self.stage.is_empty() {
-            self.stage.close()
-        } else {
-            self.tracers[self.place].settle(&mut self.stage, self.pool)
-        };
+        if !self.rings.stage.is_empty() {
+            (self.rings).settle(self.place, &mut self.places[self.place].lane);
+        }
     }
 
     fn failure(&mut self) -> Option<crate::Error> {
-        self.error.take()
+        self.rings.error.take()
     }
 
     fn save(&mut self, place: usize, into: &mut StateWriter<'_>) -> io::Result<()> {
-        let tracer = &mut self.tracers[place];
-        tracer.count(&mut self.staged[place]);
+        let rings = &mut self.rings;
+        let (tracer, own) = (&mut rings.tracers[place], &mut self.places[place]);
+        tracer.take_back(rings.pool, &mut own.lane);
         into.put(&true)?;
-        into.put(&self.refused[place])?;
-        tracer.save(self.pool, into)
+        into.put(&rings.refused[place])?;
+        tracer.save(rings.pool, into)?;
+        if own.way != Way::AtOnce {
+            tracer.lend(rings.pool, &mut own.lane);
+        }
+        Ok(())
     }
 
     fn load(&mut self, place: Option<usize>, from: &mut StateReader<'_>) -> io::Result<()> {
@@ -189,9 +298,11 @@ impl TileSink for RingSink<'_> {
         let Some(place) = place else {
             return Tracer::skip(from);
         };
-        self.refused[place] = refused;
-        self.tracers[place].load(self.pool, from)?;
-        self.staged[place] = self.tracers[place].stage();
+        let (rings, bytes) = (&mut self.rings, self.trade_bytes);
+        rings.refused[place] = refused;
+        let tracer = &mut rings.tracers[place];
+        tracer.load(rings.pool, from)?;
+        self.places[place] = Place::of(tracer, rings.pool, bytes, refused);
         Ok(())
     }
 }
@@ -294,22 +405,23 @@ impl TileRunner {
                 .map(|set| Tracer::new(self.traces.of(set.index, self.count), set.index)),
         );
         let is_traced = !self.tracers.iter().all(Tracer::is_idle) || checkpoints.is_resumed();
+        let trade_bytes = job.rules.trade_bytes_max();
+        let place = |tracer| Place::of(tracer, &self.pool, trade_bytes, false);
+        let places = self.tracers.iter_mut().map(place).collect();
         let mut sink = RingSink {
-            pool: &mut self.pool,
-            archive,
-            stage: Stage::new(),
-            staged: self.tracers.iter().map(Tracer::stage).collect(),
-            selections: self.tracers.iter().map(Selection::of).collect(),
-            tracers: &mut self.tracers,
-            trade_bytes: job.rules.trade_bytes_max(),
-            only_counts_closed: false,
-            containers: sets.iter().map(|set| set.index).collect(),
+            places,
             place: 0,
             kinds: EventSet::NONE,
-            per_step: PerStep::default(),
-            is_staged: false,
-            refused: vec![false; sets.len()],
-            error: None,
+            trade_bytes,
+            rings: Rings {
+                pool: &mut self.pool,
+                archive,
+                tracers: &mut self.tracers,
+                stage: Stage::new(),
+                containers: sets.iter().map(|set| set.index).collect(),
+                refused: vec![false; sets.len()],
+                error: None,
+            },
         };
         let worker = &mut self.worker;
         // The tile's state is discarded after a panic, so nothing half-changed is seen again.
@@ -320,10 +432,13 @@ impl TileRunner {
                 run_to_end(worker, job, sets, &mut NoSink, checkpoints)
             }
         }));
-        let refused = std::mem::take(&mut sink.refused);
-        for (tracer, staged) in sink.tracers.iter_mut().zip(&mut sink.staged) {
-            tracer.count(staged);
+        let RingSink {
+            mut places, rings, ..
+        } = sink;
+        for (tracer, place) in rings.tracers.iter_mut().zip(&mut places) {
+            tracer.take_back(rings.pool, &mut place.lane);
         }
+        let refused = rings.refused;
         match ran {
             Ok(Ok(TileEnd::Finished)) => {
                 self.hand_over(sets, &refused, archive, finished)?;
