@@ -259,17 +259,64 @@ pub struct Descriptor {
     pub owner: u64,
 }
 
+/// Bytes of a descriptor slot that may be other than zero.
+pub const DESCRIPTOR_FILLED_BYTES: usize = 24;
+
+/// Where the checksum of a descriptor lies, and what it is of.
+const DESCRIPTOR_CRC_AT: usize = 20;
+
+/// What a generation adds to the checksum of its descriptor, by its digits to the base of 16: a
+/// CRC of a sum is the sum of the CRCs.
+const GENERATION_CRCS: [[u32; 16]; 8] = {
+    let mut crcs = [[0; 16]; 8];
+    let mut at = 0;
+    while at < 8 * 16 {
+        // Its bytes come first, and zeros for the others.
+        let mut crc = (at as u32 % 16) << (4 * (at / 16));
+        let mut bits = 0;
+        while bits < 8 * DESCRIPTOR_CRC_AT {
+            crc = crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
+            bits += 1;
+        }
+        crcs[at / 16][at % 16] = crc;
+        at += 1;
+    }
+    crcs
+};
+
 impl Descriptor {
     /// A slot's bytes. `seed` is [`PoolHeader::seed`].
     pub fn encode(&self, seed: u32, segment: u32) -> [u8; DESCRIPTOR_BYTES] {
         let mut bytes = [0; DESCRIPTOR_BYTES];
+        let filled = self.encode_filled(segment, self.crc(seed, segment));
+        bytes[..filled.len()].copy_from_slice(&filled);
+        bytes
+    }
+
+    /// The bytes of a slot that may be other than zero, with this checksum.
+    #[inline]
+    pub fn encode_filled(&self, segment: u32, crc: u32) -> [u8; DESCRIPTOR_FILLED_BYTES] {
+        let mut bytes = [0; DESCRIPTOR_FILLED_BYTES];
         bytes[..4].copy_from_slice(&self.generation.to_le_bytes());
         bytes[4] = u8::from(self.owned);
         bytes[8..16].copy_from_slice(&self.owner.to_le_bytes());
         bytes[16..20].copy_from_slice(&segment.to_le_bytes());
-        let crc = crc32c::crc32c_append(seed, &bytes[..20]);
-        bytes[20..24].copy_from_slice(&crc.to_le_bytes());
+        bytes[DESCRIPTOR_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
+    }
+
+    /// Its checksum.
+    pub fn crc(&self, seed: u32, segment: u32) -> u32 {
+        crc32c::crc32c_append(seed, &self.encode_filled(segment, 0)[..DESCRIPTOR_CRC_AT])
+    }
+
+    /// The checksum of the same descriptor with another generation, where its own is `crc`: without
+    /// reading the rest again, for a segment begins anew after every few trades.
+    #[inline]
+    pub fn crc_in(&self, generation: u32, crc: u32) -> u32 {
+        let changed = self.generation ^ generation;
+        let digit = |at: usize| (changed >> (4 * at)) as usize % 16;
+        (0..8).fold(crc, |crc, at| crc ^ GENERATION_CRCS[at][digit(at)])
     }
 
     /// The newest valid one of the two slots of this segment.
@@ -349,6 +396,22 @@ mod tests {
         assert_eq!(read_frame(&bytes[..48]), None);
         bytes[4] = 99;
         assert_eq!(read_frame(&bytes), None);
+    }
+
+    #[test]
+    fn a_checksum_follows_its_generation() {
+        let mut one = Descriptor {
+            generation: 1,
+            owned: true,
+            owner: 0x0123_4567_89ab_cdef,
+        };
+        let mut crc = one.crc(0xdead_beef, 77);
+        for bits in 0..2000_u32 {
+            let generation = bits.wrapping_mul(0x9e37_79b9);
+            crc = one.crc_in(generation, crc);
+            one.generation = generation;
+            assert_eq!(crc, one.crc(0xdead_beef, 77), "{generation:#x}");
+        }
     }
 
     #[test]

@@ -14,6 +14,14 @@ use admf_formats::segment::{DESCRIPTOR_BYTES, Descriptor, PoolHeader, next_gener
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+/// What a segment's newest descriptor says.
+#[derive(Clone, Copy, Default)]
+struct Described {
+    generation: u32,
+    /// Its checksum.
+    crc: u32,
+}
+
 /// A worker's pool.
 pub struct Pool {
     map: Map,
@@ -25,7 +33,8 @@ pub struct Pool {
     file_bytes: usize,
     /// [`PoolHeader::seed`].
     seed: u32,
-    generations: Vec<u32>,
+    /// The newest descriptor of each segment, as far as the next one needs it.
+    described: Vec<Described>,
     free: Vec<u32>,
     /// Segments whose frames are on their way to the archive, with their owner: each is in the
     /// pool once, so there are no more than segments.
@@ -89,7 +98,7 @@ impl Pool {
             segments_at: header.segment_offset(0),
             file_bytes: header.file_bytes(),
             seed: header.seed(),
-            generations: vec![0; segments as usize],
+            described: vec![Described::default(); segments as usize],
             free: (0..segments).rev().collect(),
             retired: VecDeque::with_capacity(segments as usize),
             receipts: Receipts::default(),
@@ -98,7 +107,8 @@ impl Pool {
 
     /// Bytes of a pool: the file and what is kept beside it.
     pub const fn bytes(segment_bytes: u64, segments: u64, manifest_bytes: u64) -> u64 {
-        let beside = 8 + size_of::<(Ticket, u32, u64)>() as u64;
+        let free = size_of::<u32>();
+        let beside = (free + size_of::<Described>() + size_of::<(Ticket, u32, u64)>()) as u64;
         segments * (segment_bytes + 2 * DESCRIPTOR_BYTES as u64 + beside)
             + manifest_bytes
             + 3 * 4096
@@ -124,7 +134,7 @@ impl Pool {
     pub fn raw_segments(&mut self) -> &mut [u8] {
         assert_eq!(
             self.free.len(),
-            self.generations.len(),
+            self.described.len(),
             "no container may own a segment whose bytes are written over"
         );
         let from = self.segments_at;
@@ -137,13 +147,13 @@ impl Pool {
             self.reclaim()?;
         }
         let segment = self.free.pop()?;
-        self.describe(segment, true, owner);
+        self.describe(segment, true, owner, None);
         Some(segment)
     }
 
     /// Hands a segment back.
     pub(super) fn release(&mut self, segment: u32, owner: u64) {
-        self.describe(segment, false, owner);
+        self.describe(segment, false, owner, None);
         self.free.push(segment);
     }
 
@@ -184,7 +194,7 @@ impl Pool {
     /// As if every segment had been recycled that often, and none were in use.
     #[cfg(all(test, not(feature = "model")))]
     pub(super) fn age(&mut self, generation: u32) {
-        self.generations.fill(generation);
+        self.described.fill(Described { generation, crc: 0 });
         let slots = self.header.descriptor_offset(0)..self.header.manifest_offset();
         self.map.bytes_mut(slots.start, slots.len()).fill(0);
     }
@@ -196,34 +206,35 @@ impl Pool {
 
     /// A new generation for a segment that stays with its owner: its frames are dead.
     pub(super) fn restart(&mut self, segment: u32, owner: u64) {
-        self.describe(segment, true, owner);
+        self.describe(segment, true, owner, Some(self.described[segment as usize]));
     }
 
-    /// Writes the older of the segment's two descriptor slots, so that one is always whole.
-    fn describe(&mut self, segment: u32, owned: bool, owner: u64) {
-        let generation = next_generation(self.generations[segment as usize]);
-        if generation < self.generations[segment as usize] {
-            // Every frame here is dead: none may come to life when its generation comes again, and
-            // no reader may take half of one for whole, so that the last descriptor goes first.
-            let slots = self.header.descriptor_offset(segment);
-            self.map.bytes_mut(slots, 2 * DESCRIPTOR_BYTES).fill(0);
-            self.map.order();
-            let offset = self.header.segment_offset(segment);
-            self.map.bytes_mut(offset, self.segment_bytes()).fill(0);
-        }
-        self.generations[segment as usize] = generation;
-        let slot =
-            self.header.descriptor_offset(segment) + (generation % 2) as usize * DESCRIPTOR_BYTES;
-        let bytes = Descriptor {
+    /// Writes the older of the segment's two descriptor slots, so that one is always whole. `same`
+    /// is the other one where all but the generation is as in that.
+    fn describe(&mut self, segment: u32, owned: bool, owner: u64, same: Option<Described>) {
+        let of = |generation| Descriptor {
             generation,
             owned,
             owner,
+        };
+        let last = self.generation(segment);
+        let generation = next_generation(last);
+        if generation < last {
+            self.clear(segment);
         }
-        .encode(self.seed, segment);
+        let crc = match same {
+            Some(same) => of(same.generation).crc_in(generation, same.crc),
+            None => of(generation).crc(self.seed, segment),
+        };
+        self.described[segment as usize] = Described { generation, crc };
+        let bytes = of(generation).encode_filled(segment, crc);
+        let slot =
+            self.header.descriptor_offset(segment) + (generation % 2) as usize * DESCRIPTOR_BYTES;
         failpoint::reach("recycle.descriptor");
         // Who finds the segment recycled must find what was moved out of it.
         self.map.order();
-        let into = self.map.bytes_mut(slot, DESCRIPTOR_BYTES);
+        // The rest of a slot is zero, and stays so.
+        let into = self.map.bytes_mut(slot, bytes.len());
         let (half, rest) = into.split_at_mut(DESCRIPTOR_BYTES / 8);
         half.copy_from_slice(&bytes[..DESCRIPTOR_BYTES / 8]);
         failpoint::reach("recycle.descriptor_half");
@@ -231,6 +242,18 @@ impl Pool {
         // Who finds a new frame must find the segment recycled.
         self.map.order();
         failpoint::reach("recycle.descriptor_done");
+    }
+
+    /// The generations begin again: every frame of the segment is dead, and none may come to life
+    /// when its generation comes again; no reader may take half of one for whole, so that the last
+    /// descriptor goes first.
+    #[cold]
+    fn clear(&mut self, segment: u32) {
+        let slots = self.header.descriptor_offset(segment);
+        self.map.bytes_mut(slots, 2 * DESCRIPTOR_BYTES).fill(0);
+        self.map.order();
+        let offset = self.header.segment_offset(segment);
+        self.map.bytes_mut(offset, self.segment_bytes()).fill(0);
     }
 
     /// Where a segment lies.
@@ -246,7 +269,7 @@ impl Pool {
 
     #[inline(always)]
     pub(super) fn generation(&self, segment: u32) -> u32 {
-        self.generations[segment as usize]
+        self.described[segment as usize].generation
     }
 
     /// The place of a frame; `offset` counts from the beginning of the file.
