@@ -5,6 +5,7 @@ use super::bars::Bars;
 use super::channels::{Channels, is_looked_up};
 use super::column::{Column, Form};
 use super::computation::{Computation, lookback};
+use super::crossings::Crossings;
 use super::feature::Feature;
 use super::history::History;
 use super::lanes::{SPARE, TOGETHER, Together, recursion};
@@ -39,6 +40,7 @@ pub struct FeatureColumns {
     channels: Channels,
     close: Column,
     against_close: AgainstClose,
+    crossings: Crossings,
     /// Lowest and highest close of the last blocks: what most columns lie about.
     ranges: [(f64, f64); RANGES],
     /// The scale of the block's columns.
@@ -86,6 +88,7 @@ impl FeatureColumns {
 
     /// The same, for so many parameter sets.
     pub fn of_sets(asked: Vec<Feature>, sets: usize) -> FeatureColumns {
+        let is_shared = asked.len() <= sets / 2;
         let mut order: Vec<u16> = (0..asked.len() as u16).collect();
         order.sort_by_key(|index| rank(asked[usize::from(*index)]));
         let mut places = vec![0; asked.len()];
@@ -103,7 +106,8 @@ impl FeatureColumns {
             lines: lines(&features),
             places,
             against_close: AgainstClose::new(features.len()),
-            is_shared: features.len() <= sets / 2,
+            crossings: Crossings::new(if is_shared { 0 } else { features.len() }),
+            is_shared,
             features,
             close: Column::new(),
             ranges: [(f64::INFINITY, f64::NEG_INFINITY); RANGES],
@@ -141,6 +145,7 @@ impl FeatureColumns {
         let carried: usize = own.map(|feature| feature.bytes()).sum();
         (features.len() + 1) * each
             + AgainstClose::bytes(features.len())
+            + Crossings::bytes(features.len())
             + spare(features) * Column::BYTES
             + carried
             + History::bytes(lookback(features), QUANTUM_BARS)
@@ -158,6 +163,7 @@ impl FeatureColumns {
         self.close.settle(Form::Parts, self.scale);
         self.deviations.clear();
         self.against_close.clear();
+        self.crossings.clear();
         self.channels.push(bars, from);
         let mut done = 0;
         while done < self.features.len() {
@@ -204,7 +210,9 @@ impl FeatureColumns {
             }
         }
         column.settle(form, self.scale);
-        self.against_close.settle(place, column, &self.close);
+        let (earlier, rest) = self.columns.split_at(place);
+        self.against_close.settle(place, &rest[0], &self.close);
+        self.crossings.settle(place, &rest[0], earlier);
     }
 
     /// Features of one kind that fill so many groups of lanes.
@@ -256,6 +264,7 @@ impl FeatureColumns {
         for ((column, place), carry) in columns.iter_mut().zip(run).zip(carries) {
             column.settle(form, self.scale);
             self.against_close.settle(place, column, &self.close);
+            self.crossings.settle(place, column, earlier);
             *self.computations[place].carry() = carry;
         }
     }
@@ -341,6 +350,14 @@ impl FeatureColumns {
     #[inline(always)]
     pub fn column(&self, index: u16) -> &Column {
         &self.columns[usize::from(self.places[usize::from(index)])]
+    }
+
+    /// Bits where feature `first` crosses above feature `second`, and those where it crosses below.
+    #[inline(always)]
+    pub fn crosses(&self, first: u16, second: u16) -> [Mask; 2] {
+        let places = [first, second].map(|index| usize::from(self.places[usize::from(index)]));
+        let columns = places.map(|place| &self.columns[place]);
+        self.crossings.get(places, columns)
     }
 
     /// Bits where feature `index` is above the close: compared once per block, whoever asks.

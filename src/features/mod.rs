@@ -11,6 +11,7 @@ mod channels;
 mod column;
 mod columns;
 mod computation;
+mod crossings;
 mod distinct;
 mod double;
 mod feature;

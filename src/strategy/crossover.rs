@@ -5,7 +5,7 @@ use crate::features::Feature;
 use crate::portfolio::Direction;
 
 fn cross_masks(columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-    let [up, down] = columns.feature(0).crosses(columns.feature(1));
+    let [up, down] = columns.crosses(0, 1);
     if direction != Direction::ShortOnly {
         (masks.enter_long, masks.exit_long) = (up, down);
     }

@@ -56,6 +56,13 @@ impl<'a> Columns<'a> {
         self.all.below_close(self.indices[which])
     }
 
+    /// Bits where feature number `first` crosses above feature number `second`, and those where it
+    /// crosses below. As [`crosses`] of the columns, but found while the columns are in the cache.
+    #[inline(always)]
+    pub fn crosses(&self, first: usize, second: usize) -> [Mask; 2] {
+        self.all.crosses(self.indices[first], self.indices[second])
+    }
+
     /// Closes of the bars.
     #[inline(always)]
     pub fn close(&self) -> &'a Column {
