@@ -354,6 +354,38 @@ fn the_columns_of_a_tile_are_the_series_own_bits() {
     }
 }
 
+#[test]
+fn crosses_are_the_same_bits_whether_columns_are_shared_or_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("examples/data/sp500_daily_2000_2020.csv");
+    let file = open_bars(&source, folder.path(), &ImportOptions::default()).expect("sound data");
+    let names = [
+        "sma(5)",
+        "ema(9)",
+        "macd(5, 20)",
+        "macd_signal(5, 20, 9)",
+        "macd_signal(5, 20, 4)",
+        "sma(40)",
+    ];
+    let features: Vec<Feature> = names.map(|text| text.parse().expect("a feature")).into();
+    let mut shared = FeatureColumns::new(features.clone());
+    let mut own = FeatureColumns::of_sets(features, 1);
+    let mut block = BarBlock::new();
+    for quantum in 0..file.bars().div_ceil(QUANTUM_BARS as u64) {
+        file.read_quantum(quantum, &mut block).expect("sound data");
+        shared.push(&block, 0);
+        own.push(&block, 0);
+        // Most are asked for in every block, the last ones with another column each time.
+        let turn = (quantum % 2) as u16;
+        for (first, second) in [(0, 5), (2, 3), (2, 4), (5, 0), (turn, 1 - turn)] {
+            for _ in 0..2 {
+                assert_eq!(own.crosses(first, second), shared.crosses(first, second));
+            }
+        }
+    }
+}
+
 /// Features that a tile computes together: recursive averages, bands, channels; signals with their
 /// lines and without.
 fn shared_features() -> impl Strategy<Value = Vec<Feature>> {
