@@ -39,6 +39,10 @@ struct Place {
 
 const _: () = assert!(size_of::<Place>() == 64);
 
+/// Bytes that a tile keeps of each tracer: its place, its container, whether it was refused.
+pub(super) const PLACE_BYTES: u64 =
+    (size_of::<Place>() + size_of::<u64>() + size_of::<bool>()) as u64;
+
 impl Place {
     /// That of a tracer whose container has open trades of so many bytes at most.
     fn of(tracer: &mut Tracer, pool: &Pool, trade_bytes: u64, is_refused: bool) -> Place {

@@ -2,6 +2,7 @@
 //! that matches its name.
 
 use super::pattern::Pattern;
+use super::tile::PLACE_BYTES;
 use crate::plan::TracePlan;
 use crate::segment::retention::{RetentionPolicy, TraceRules};
 use crate::tracer::{self, Tracer};
@@ -84,9 +85,10 @@ impl Traces {
         plain * sets + more.sum::<u64>() + on_their_way.unwrap_or(0)
     }
 
-    /// Bytes of one tracer beside itself and its segments.
+    /// Bytes of one tracer beside itself and its segments, with what its tile keeps of it.
     pub(super) fn tracer_bytes(&self) -> u64 {
-        self.all().map(Tracer::bytes).max().unwrap_or(0)
+        let own = self.all().map(Tracer::bytes).max();
+        own.unwrap_or(0) + PLACE_BYTES
     }
 
     /// Bytes of the list by which a container's kept frames are put in order at its end.
