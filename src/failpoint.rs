@@ -13,12 +13,12 @@
 //! files is recorded between `journal::start` and `journal::take`.
 
 #[cfg(feature = "failpoints")]
-pub use active::{journal, reach, set_len, sync, witness, write};
+pub use active::{fill, journal, reach, set_len, sync, witness, write};
 #[cfg(not(feature = "failpoints"))]
-pub use empty::{reach, set_len, sync, witness, write};
+pub use empty::{fill, reach, set_len, sync, witness, write};
 
 /// Every step but the `.half` and `.done` of writes, with whether it is a write.
-pub const STEPS: [(&str, bool); 27] = [
+pub const STEPS: [(&str, bool); 28] = [
     ("append.frame", false),
     ("append.committed", false),
     ("recycle.descriptor", false),
@@ -32,6 +32,7 @@ pub const STEPS: [(&str, bool); 27] = [
     ("seal.streamed", false),
     ("seal.finish", false),
     ("pool.open", false),
+    ("archive.slots", true),
     ("archive.manifest", true),
     ("archive.header", true),
     ("archive.unseal", true),
@@ -70,6 +71,17 @@ mod empty {
         offset: u64,
     ) -> Result<(), std::io::Error> {
         file.write_all_at(bytes, offset)
+    }
+
+    /// Writes so many zeros at an offset.
+    #[inline(always)]
+    pub fn fill(
+        _: &'static str,
+        file: &File,
+        bytes: u64,
+        offset: u64,
+    ) -> Result<(), std::io::Error> {
+        crate::zeros::write(file, offset, bytes)
     }
 
     /// Cuts or extends the file.
@@ -259,6 +271,11 @@ mod active {
         fail(".half")?;
         file.write_all_at(&bytes[middle..], offset + middle as u64)?;
         fail(".done")
+    }
+
+    /// Writes so many zeros at an offset, in two halves.
+    pub fn fill(step: &'static str, file: &File, bytes: u64, offset: u64) -> Result<(), io::Error> {
+        write(step, file, &vec![0; bytes as usize], offset)
     }
 
     /// Cuts or extends the file.

@@ -23,5 +23,6 @@ pub mod sweep;
 pub mod topology;
 pub mod tracer;
 pub mod workflow;
+mod zeros;
 
 pub use error::{Error, Result};

@@ -493,6 +493,8 @@ impl Files {
                 .truncate(false)
                 .open(&path)
                 .map_err(Error::io("open", &path))?;
+            let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
+            let own = rest.min(CONTAINERS_PER_ARCHIVE);
             let (header, (mut end, committed)) = match existing_header(&file, &path, range)? {
                 Some(header) => {
                     // What is written from now on is not what was sealed.
@@ -508,10 +510,14 @@ impl Files {
                 None => {
                     let header = ArchiveHeader::new(range, &self.manifest);
                     let (manifest, at) = (&self.manifest[..], HEADER_BYTES as u64);
+                    let (slots, slots_at) = (own * SLOT_BYTES as u64, header.slots_offset());
                     // A whole header stands only in a file that has its manifest and all its slots:
                     // a kill ends a write between two pages.
                     failpoint::set_len(&file, 0)
                         .and_then(|()| failpoint::set_len(&file, header.chunks_offset()))
+                        // Slots come in runs of a few: into holes each would take twice the time,
+                        // and the sync at the end a third more.
+                        .and_then(|()| failpoint::fill("archive.slots", &file, slots, slots_at))
                         .and_then(|()| failpoint::write("archive.manifest", &file, manifest, at))
                         .and_then(|()| {
                             failpoint::write("archive.header", &file, &header.encode(), 0)
@@ -531,7 +537,6 @@ impl Files {
                 })?);
             }
             failpoint::set_len(&file, end).map_err(Error::io("truncate", &path))?;
-            let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
             let count: u64 = committed
                 .iter()
                 .map(|bits| u64::from(bits.count_ones()))
@@ -544,7 +549,7 @@ impl Files {
                     header,
                     seed: header.seed(),
                     end,
-                    missing: rest.min(CONTAINERS_PER_ARCHIVE) - count,
+                    missing: own - count,
                     committed,
                 },
             );

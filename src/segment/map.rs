@@ -5,15 +5,12 @@
 #![allow(unsafe_code)]
 
 use super::order::{COMMIT, PUBLISH, fence};
-use crate::{Error, Result};
+use crate::{Error, Result, zeros};
 use memmap2::{Advice, MmapMut};
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-
-/// What a new file is filled with, a piece at a time.
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A file mapped for writing.
 pub(super) struct Map {
@@ -27,17 +24,9 @@ impl Map {
     ///
     /// Errors: the file cannot be created, locked or allocated.
     pub(super) fn create(path: &Path, bytes: usize) -> Result<Map> {
-        let mut map = Map::create_with(path, bytes, |file| {
-            // Written first: the pages come in large pieces then, and a first touch of each that
-            // is there already takes a seventh of the time.
-            let mut rest = bytes;
-            while rest > 0 {
-                let piece = rest.min(ZEROS.len());
-                file.write_all(&ZEROS[..piece])?;
-                rest -= piece;
-            }
-            Ok(())
-        })?;
+        // Written first: the pages come in large pieces then, and a first touch of each that is
+        // there already takes a twentieth of the time.
+        let mut map = Map::create_with(path, bytes, |file| zeros::write(file, 0, bytes as u64))?;
         match map.map.advise(Advice::PopulateWrite) {
             Ok(()) => {}
             // Kernels before 5.14 do not know it: the pages are touched one by one.
@@ -55,9 +44,9 @@ impl Map {
     fn create_with(
         path: &Path,
         bytes: usize,
-        fill: impl FnOnce(&mut File) -> std::io::Result<()>,
+        fill: impl FnOnce(&File) -> std::io::Result<()>,
     ) -> Result<Map> {
-        let mut file = File::options()
+        let file = File::options()
             .read(true)
             .write(true)
             .create(true)
@@ -75,7 +64,7 @@ impl Map {
             .map_err(Error::io("size", path))?;
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes as u64)
             .map_err(|error| Error::io("allocate", path)(error.into()))?;
-        fill(&mut file).map_err(Error::io("fill", path))?;
+        fill(&file).map_err(Error::io("fill", path))?;
         // SAFETY: a mapping is sound while nobody shrinks the file. The lock above keeps other
         // pools of ours away, and this process never truncates a file that is mapped; a foreign
         // program that ignores the lock is outside the contract of the results directory.
