@@ -9,12 +9,19 @@ const LEAD: usize = 8;
 /// One column of one block, with the bar before it, and what decides most comparisons.
 #[derive(Clone, Debug)]
 pub struct Column {
-    values: Box<[f64; LEAD + QUANTUM_BARS]>,
     bounds: Bounds,
     /// In what its values are there again for this block.
     form: Form,
-    parts: Box<[i16; QUANTUM_BARS]>,
-    single: Box<[f32; QUANTUM_BARS]>,
+    /// In one piece: a heap that grows by a page or two at a time asks the system each time.
+    lists: Box<Lists>,
+}
+
+/// What a column has of each bar.
+#[derive(Clone, Debug)]
+struct Lists {
+    values: [f64; LEAD + QUANTUM_BARS],
+    parts: [i16; QUANTUM_BARS],
+    single: [f32; QUANTUM_BARS],
 }
 
 /// What decides comparisons of a column before its values do.
@@ -32,19 +39,20 @@ pub(super) enum Form {
 
 impl Column {
     /// Bytes of a column.
-    pub(super) const BYTES: usize =
-        size_of::<Column>() + 8 * (LEAD + QUANTUM_BARS) + 6 * QUANTUM_BARS;
+    pub(super) const BYTES: usize = size_of::<Column>() + size_of::<Lists>();
 
     pub(super) fn new() -> Column {
         Column {
-            values: Box::new([f64::NAN; LEAD + QUANTUM_BARS]),
             bounds: Bounds {
                 low: [f64::NAN; WORDS],
                 high: [f64::NAN; WORDS],
             },
             form: Form::Bare,
-            parts: Box::new([0; QUANTUM_BARS]),
-            single: Box::new([f32::NAN; QUANTUM_BARS]),
+            lists: Box::new(Lists {
+                values: [f64::NAN; LEAD + QUANTUM_BARS],
+                parts: [0; QUANTUM_BARS],
+                single: [f32::NAN; QUANTUM_BARS],
+            }),
         }
     }
 
@@ -85,8 +93,8 @@ impl Column {
             values: self.now(),
             bounds: &self.bounds,
             short: match self.form {
-                Form::Parts => Short::Scaled(&self.parts),
-                Form::Single => Short::Single(&self.single),
+                Form::Parts => Short::Scaled(&self.lists.parts),
+                Form::Single => Short::Single(&self.lists.single),
                 Form::Bare | Form::Bounds => Short::Exact,
             },
         }
@@ -104,42 +112,49 @@ impl Column {
             return;
         }
         let scale = scale.filter(|scale| scale.meets(&self.bounds));
-        let now = self.values.last_chunk::<QUANTUM_BARS>();
+        let Lists {
+            values,
+            parts,
+            single,
+        } = &mut *self.lists;
+        let now = values.last_chunk::<QUANTUM_BARS>();
         let now = now.expect("a column is longer than a quantum");
         match scale {
-            Some(scale) => kernel::scaled(now, scale, &mut self.parts),
+            Some(scale) => kernel::scaled(now, scale, parts),
             None => {
                 self.form = Form::Single;
-                kernel::single(now, &mut self.single);
+                kernel::single(now, single);
             }
         }
     }
 
     /// The value of the last bar of a whole block: the next block's bar before.
     pub(super) const fn last(&self) -> f64 {
-        self.values[LEAD + QUANTUM_BARS - 1]
+        self.lists.values[LEAD + QUANTUM_BARS - 1]
     }
 
     pub(super) const fn set_last(&mut self, value: f64) {
-        self.values[LEAD + QUANTUM_BARS - 1] = value;
+        self.lists.values[LEAD + QUANTUM_BARS - 1] = value;
     }
 
     /// Takes a block: its last value becomes the one before.
     pub(super) fn shift(&mut self) {
-        self.values[LEAD - 1] = self.last();
+        self.lists.values[LEAD - 1] = self.last();
     }
 
     /// Values of the block's bars.
     #[inline(always)]
     pub fn now(&self) -> &[f64; QUANTUM_BARS] {
-        self.values
+        self.lists
+            .values
             .last_chunk()
             .expect("a column is longer than a quantum")
     }
 
     /// As [`Column::now`], to be written.
     pub(super) fn now_mut(&mut self) -> &mut Quantum {
-        self.values
+        self.lists
+            .values
             .last_chunk_mut()
             .expect("a column is longer than a quantum")
     }
@@ -147,7 +162,8 @@ impl Column {
     /// The bar before the block and the block's bars.
     #[inline(always)]
     pub fn with_before(&self) -> &[f64; QUANTUM_BARS + 1] {
-        self.values
+        self.lists
+            .values
             .last_chunk()
             .expect("a column has a value before its quantum")
     }
@@ -155,6 +171,6 @@ impl Column {
     /// Values one bar earlier: `before()[k]` belongs to the bar before bar k.
     #[inline(always)]
     pub fn before(&self) -> &[f64] {
-        &self.values[LEAD - 1..LEAD - 1 + QUANTUM_BARS]
+        &self.lists.values[LEAD - 1..LEAD - 1 + QUANTUM_BARS]
     }
 }
