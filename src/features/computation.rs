@@ -3,7 +3,7 @@
 use super::bars::Bars;
 use super::channels::is_looked_up;
 use super::feature::Feature;
-use super::history::History;
+use super::history::{History, Lookback};
 use super::indicator::Indicator;
 use super::shared::{Carry, Deviations, compute};
 use crate::state::{StateReader, StateWriter};
@@ -76,11 +76,12 @@ impl Computation {
     }
 }
 
-/// Bars that the shared history holds for these features.
-pub(super) fn lookback(features: &[Feature]) -> usize {
-    features
-        .iter()
-        .filter_map(|feature| feature.lookback())
-        .max()
-        .unwrap_or(0)
+/// How far these features look back on the shared history.
+pub(super) fn lookback(features: &[Feature]) -> Lookback {
+    let mut most = Lookback { closes: 0, sums: 0 };
+    for own in features.iter().filter_map(|feature| feature.lookback()) {
+        most.closes = most.closes.max(own.closes);
+        most.sums = most.sums.max(own.sums);
+    }
+    most
 }

@@ -1,6 +1,7 @@
 //! The features by name: parameters, definition, first defined bar, memory.
 
 use super::bars::Bar;
+use super::history::Lookback;
 use super::indicator::{Carrying, Indicator, carrying};
 use super::levels::{self, Side};
 use super::own::Own;
@@ -387,15 +388,16 @@ impl Feature {
         }
     }
 
-    /// Bars before a block that it looks back on in the shared history; `None` where it carries
-    /// all that it needs.
-    pub(super) const fn lookback(self) -> Option<usize> {
-        match self {
-            Feature::Sma(n) | Feature::Bollinger(n, _) => Some(n as usize),
-            Feature::Ema(_) | Feature::Macd(..) | Feature::MacdSignal(..) => Some(0),
-            Feature::Rsi(_) => Some(1),
-            _ => None,
-        }
+    /// How far it looks back on the shared history; `None` where it carries all that it needs.
+    pub(super) const fn lookback(self) -> Option<Lookback> {
+        let (closes, sums) = match self {
+            Feature::Sma(n) => (0, n as usize),
+            Feature::Bollinger(n, _) => (n as usize, n as usize),
+            Feature::Ema(_) | Feature::Macd(..) | Feature::MacdSignal(..) => (0, 0),
+            Feature::Rsi(_) => (1, 0),
+            _ => return None,
+        };
+        Some(Lookback { closes, sums })
     }
 
     /// Bytes on the heap that it carries at most, the shared history apart.
