@@ -14,6 +14,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Records of a piece at most: as many as the loops that compare columns take.
 pub(super) const PIECE: usize = QUANTUM_BARS;
 
+/// Records of a piece that are worth the turn that it waits for.
+const PIECE_WORTH: u64 = 64;
+
+/// Pieces that keep all threads at work to the end.
+const PIECES_WORTH: u64 = 8;
+
 /// The result records of a phase, which can be read more than once.
 pub trait Records: Sync {
     /// A reader for one thread.
@@ -51,6 +57,8 @@ pub(super) struct Piece {
 /// The pieces of a range of indices, and what is folded of them in order.
 pub(super) struct Pieces<T> {
     indices: Range<u64>,
+    /// Indices of a piece.
+    size: u64,
     next: AtomicU64,
     turn: Mutex<Turn<T>>,
     changed: Condvar,
@@ -66,7 +74,9 @@ struct Turn<T> {
 
 impl<T: Send> Pieces<T> {
     pub(super) fn new(indices: Range<u64>, folded: T) -> Pieces<T> {
+        let count = indices.end - indices.start;
         Pieces {
+            size: (count / PIECES_WORTH).clamp(PIECE_WORTH, PIECE as u64),
             indices,
             next: AtomicU64::new(0),
             turn: Mutex::new(Turn {
@@ -89,7 +99,7 @@ impl<T: Send> Pieces<T> {
         buffer: impl Fn() -> B,
         work: impl Fn(&Pieces<T>, &mut B) -> Result<()> + Sync,
     ) -> Result<()> {
-        let count = (self.indices.end - self.indices.start).div_ceil(PIECE as u64);
+        let count = (self.indices.end - self.indices.start).div_ceil(self.size);
         let others = threads.min(count as usize).saturating_sub(1);
         let guarded = |buffer: &mut B| {
             let _guard = EndOnPanic(self);
@@ -122,8 +132,8 @@ impl<T: Send> Pieces<T> {
     /// The next piece that nobody took.
     pub(super) fn take(&self) -> Option<Piece> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let start = self.indices.start + number * PIECE as u64;
-        let end = self.indices.end.min(start + PIECE as u64);
+        let start = self.indices.start + number * self.size;
+        let end = self.indices.end.min(start + self.size);
         (start < end).then_some(Piece {
             number,
             indices: start..end,
