@@ -467,7 +467,6 @@ impl PhaseRun<'_> {
     ) -> Result<Found> {
         let layout = Layout::new(&self.sets, self.tile_cap);
         let (strategy, rules) = (self.settings.strategy, &self.phase.container);
-        let planned = feature_bytes(strategy, rules, self.settings.space, &layout)?;
         let (own, sets_max) = (self.own(), layout.sets_max());
         let is_done = |index: u64| done[(index / 64) as usize] >> (index % 64) & 1 == 1;
         let wanted = Wanted {
@@ -476,6 +475,7 @@ impl PhaseRun<'_> {
             set: &|index| self.sets.set(index),
             fits: &|sets| {
                 let has_room = sets.len() as u64 <= sets_max;
+                let planned = feature_bytes(strategy, rules, self.settings.space, &layout)?;
                 Ok(has_room && topology::feature_bytes(strategy, rules, sets)? <= planned)
             },
             containers_max: (self.plan.workers * plan::TILE_SETS_MAX) as usize,
@@ -809,6 +809,7 @@ fn run_worker(
             (PathBuf::from("/dev/shm").join(name), true)
         }
     };
+    lengthen_heap(run);
     let pool = Pool::create(
         &path,
         worker,
@@ -896,6 +897,26 @@ fn run_worker(
         std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
     }
     Ok(end)
+}
+
+/// Has the allocator ask the system at once for what this worker's heap will hold.
+///
+/// It makes the heap of a thread longer by what is asked of it, mostly a page or two at a time, and
+/// each is a call: a hundred for a tile. A length that the heap had before costs none, and what is
+/// not touched takes no memory.
+fn lengthen_heap(run: &PhaseRun<'_>) {
+    /// What is larger lies in a mapping of its own.
+    const PART_BYTES: u64 = 120 << 10;
+    /// Two MiB: more than the most that pays.
+    const PARTS_MAX: u64 = 17;
+    let of_workers = ["features", "containers"];
+    let parts = run.plan.parts.iter();
+    let parts = parts.filter(|part| of_workers.contains(&part.name));
+    let bytes = parts.map(|part| part.bytes).sum::<u64>() / run.plan.workers;
+    let part = |_| Vec::<u8>::with_capacity(PART_BYTES as usize);
+    let count = bytes.div_ceil(PART_BYTES).min(PARTS_MAX);
+    let whole: Vec<Vec<u8>> = (0..count).map(part).collect();
+    std::hint::black_box(whole);
 }
 
 /// A bars file as an archive names it. Imported bars are named from the results root on, so that
