@@ -176,10 +176,14 @@ fn slots(
     Ok(())
 }
 
-/// One bit per container: whether it is committed.
+/// One bit per container: whether it is committed. No bits at all where none is: most runs begin
+/// anew.
 pub fn committed(folder: &Path, containers: u64) -> Result<Vec<u64>> {
-    let mut bits = vec![0; containers.div_ceil(64) as usize];
+    let mut bits = Vec::new();
     scan_records(folder, containers, |slot| {
+        if bits.is_empty() {
+            bits = vec![0; containers.div_ceil(64) as usize];
+        }
         let index = slot.record.index;
         bits[(index / 64) as usize] |= 1 << (index % 64);
         Ok(())

@@ -468,10 +468,9 @@ impl PhaseRun<'_> {
         let layout = Layout::new(&self.sets, self.tile_cap);
         let (strategy, rules) = (self.settings.strategy, &self.phase.container);
         let (own, sets_max) = (self.own(), layout.sets_max());
-        let is_done = |index: u64| done[(index / 64) as usize] >> (index % 64) & 1 == 1;
         let wanted = Wanted {
             traces,
-            is_wanted: &|index| own.contains(&index) && !is_done(index),
+            is_wanted: &|index| own.contains(&index) && !has_bit(done, index),
             set: &|index| self.sets.set(index),
             fits: &|sets| {
                 let has_room = sets.len() as u64 <= sets_max;
@@ -543,6 +542,12 @@ impl PhaseRun<'_> {
             },
         })
     }
+}
+
+/// Whether a container is among those of these bits; without any, none is.
+fn has_bit(bits: &[u64], container: u64) -> bool {
+    let word = bits.get((container / 64) as usize);
+    word.is_some_and(|word| word >> (container % 64) & 1 == 1)
 }
 
 /// How the tiles of a phase are kept, and those that go on from what was kept.
@@ -636,6 +641,9 @@ pub fn run_phase(run: &PhaseRun<'_>, folder: &PhaseDir) -> Result<Outcome> {
                 None => Found::default(),
             };
             // What goes on from a checkpoint is in no other tile.
+            if !found.tiles.is_empty() {
+                done.resize(containers.div_ceil(64) as usize, 0);
+            }
             for index in found.tiles.iter().flat_map(|tile| &tile.containers) {
                 done[(index / 64) as usize] |= 1 << (index % 64);
             }
@@ -820,12 +828,7 @@ fn run_worker(
     let mut runner = TileRunner::new(pool, sets_max as usize, traces, run.sets.len());
     let mut sets: Vec<ParameterSet> = Vec::with_capacity(sets_max as usize);
     let own = run.own();
-    let is_wanted = |index: u64| {
-        own.contains(&index)
-            && done
-                .get((index / 64) as usize)
-                .is_none_or(|bits| bits >> (index % 64) & 1 == 0)
-    };
+    let is_wanted = |index: u64| own.contains(&index) && !has_bit(done, index);
     let mut to_archive = archive
         .map(|archive| ToArchive::new(archive, runner.pool.receipts()))
         .transpose()?;

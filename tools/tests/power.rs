@@ -32,7 +32,8 @@ const COMPRESSIONS: [Compression; 2] = [Compression::None, Compression::Zstd];
 
 /// Writes every container that is not committed, and seals; the first time only two of them.
 fn session(folder: &Path, is_first: bool, compression: Compression) -> Result<()> {
-    let known = committed(folder, samples::CONTAINERS)?[0];
+    let known = committed(folder, samples::CONTAINERS)?;
+    let known = known.first().copied().unwrap_or(0);
     let is_done = |container: u64| known >> container & 1 == 1;
     let options = ArchiveOptions {
         workers: 1,
