@@ -180,6 +180,7 @@ dispatched! {
 }
 dispatched! {
     /// Bits where `a > b`, and those where `a < b`; a NaN on either side gives 0 in both.
+    #[cfg(test)]
     pub fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2], sides, sides
 }
 dispatched! {

@@ -34,8 +34,7 @@ impl Bars<'_> {
         Bars { mask, filled }
     }
 
-    /// The first bar from offset `from` in the block on; none of the block where there is none.
-    /// There is nothing in it to guess: how many words lie between is not known.
+    /// The first bar from offset `from` in the block on; some bar beyond the block where there is none.
     #[inline(always)]
     fn next(&self, from: usize) -> usize {
         debug_assert!(from < QUANTUM_BARS);
@@ -73,12 +72,11 @@ impl Container {
             (-1.0, &masks.enter_short, &masks.exit_short)
         };
         let (enter, exit) = (Bars::of(enter), Bars::of(exit));
-        let from = first.max(self.first_decision).saturating_sub(start) as usize;
+        let mut from = first.max(self.first_decision).saturating_sub(start) as usize;
         let end = (end - start) as usize;
         if from >= end {
             return;
         }
-        let mut from = from;
         let mut untold = Untold::default();
         loop {
             let is_held = self.position.is_some();

@@ -56,12 +56,6 @@ impl Column {
         }
     }
 
-    /// Bits where this column is above another, and those where it is below.
-    #[inline(always)]
-    pub fn sides(&self, other: &Column) -> [Mask; 2] {
-        kernel::sides(self.bounded(), other.bounded())
-    }
-
     /// Bits where this column crosses above another, and those where it crosses below.
     #[inline(always)]
     pub fn crosses(&self, other: &Column) -> [Mask; 2] {

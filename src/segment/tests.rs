@@ -105,6 +105,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..600)
 }
 
+/// Sequences of what a reader finds in the pool, all of it whole.
+fn readable(pool: &Pool) -> Vec<u64> {
+    let mut found = Vec::new();
+    let reader = PoolReader::open(pool.path()).expect("a pool");
+    let each = |_, frame: &admf_formats::segment::Frame| {
+        found.push(frame.stamp.sequence);
+        Ok(())
+    };
+    assert_eq!(reader.frames(each).expect("readable"), 0);
+    found
+}
+
 proptest! {
     #[test]
     fn rings_keep_what_the_model_keeps(steps in steps(), window in 1_u64..100) {
@@ -187,13 +199,7 @@ proptest! {
                 closed += (before - model.len()) as u64;
             }
             if (sequence as usize).is_multiple_of(look) {
-                let mut found = Vec::new();
-                let reader = PoolReader::open(pool.path()).expect("a pool");
-                let each = |_, frame: &admf_formats::segment::Frame| {
-                    found.push(frame.stamp.sequence);
-                    Ok(())
-                };
-                prop_assert_eq!(reader.frames(each).expect("readable"), 0);
+                let found = readable(&pool);
                 let lost = model.iter().find(|(sequence, ..)| !found.contains(sequence));
                 prop_assert_eq!(lost, None);
             }
@@ -431,13 +437,7 @@ proptest! {
             }
             if at % block == 0 && at % look == 0 {
                 // Who reads the pool now finds all that is kept.
-                let mut found = Vec::new();
-                let reader = PoolReader::open(pool.path()).expect("a pool");
-                let each = |_, frame: &admf_formats::segment::Frame| {
-                    found.push(frame.stamp.sequence);
-                    Ok(())
-                };
-                prop_assert_eq!(reader.frames(each).expect("readable"), 0);
+                let found = readable(&pool);
                 let (kept, _) = unstaged(&trades[..=at], rules, &mut other);
                 let lost = sequences(&kept).into_iter().find(|sequence| !found.contains(sequence));
                 prop_assert_eq!(lost, None);
