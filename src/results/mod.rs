@@ -311,8 +311,8 @@ impl WrittenFile {
     }
 }
 
-/// Where [`write_atomic`] writes before it renames.
-fn temporary_path(path: &Path) -> PathBuf {
+/// Where a file is written before it gets its name.
+pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.tmp"))
 }

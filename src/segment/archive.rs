@@ -9,6 +9,7 @@
 use super::receipt::{Receipt, Receipts, Way};
 use super::seal::Sealing;
 use super::slots::{each_slot, existing_header};
+use crate::results::temporary_path;
 use crate::{Error, Result, failpoint};
 use admf_formats::archive::{
     ArchiveHeader, CHUNK_HEADER_BYTES, CHUNK_KINDS, CONTAINERS_PER_ARCHIVE, ChunkHeader, ChunkKind,
@@ -486,44 +487,29 @@ impl Files {
     fn file(&mut self, range: u64) -> Result<&mut ArchiveFile> {
         if !self.open.contains_key(&range) {
             let path = self.folder.join(file_name(range));
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(Error::io("open", &path))?;
             let rest = self.containers - range * CONTAINERS_PER_ARCHIVE;
             let own = rest.min(CONTAINERS_PER_ARCHIVE);
-            let (header, (mut end, committed)) = match existing_header(&file, &path, range)? {
-                Some(header) => {
+            let begun = match File::options().read(true).write(true).open(&path) {
+                Ok(file) => existing_header(&file, &path, range)?.map(|header| (file, header)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(Error::io("open", &path)(error)),
+            };
+            let (file, header, (mut end, committed)) = match begun {
+                Some((file, header)) => {
                     // What is written from now on is not what was sealed.
                     let (none, at) = ([0; SEAL_BYTES], header.seal_offset());
                     failpoint::write("archive.unseal", &file, &none, at)
                         .and_then(|()| failpoint::sync(&file))
                         .map_err(Error::io("write", &path))?;
-                    (header, committed_end(&file, &path, &header)?)
+                    let found = committed_end(&file, &path, &header)?;
+                    (file, header, found)
                 }
-                // New, or killed before its first commit. Or the power was lost, and the header with
-                // it: then nothing of the file counts as committed, and slots that came through
-                // must not count the range as complete before it is.
+                // New. Or the power was lost, and the header with it: then nothing of the file
+                // counts as committed, slots that came through neither.
                 None => {
                     let header = ArchiveHeader::new(range, &self.manifest);
-                    let (manifest, at) = (&self.manifest[..], HEADER_BYTES as u64);
-                    let (slots, slots_at) = (own * SLOT_BYTES as u64, header.slots_offset());
-                    // A whole header stands only in a file that has its manifest and all its slots:
-                    // a kill ends a write between two pages.
-                    failpoint::set_len(&file, 0)
-                        .and_then(|()| failpoint::set_len(&file, header.chunks_offset()))
-                        // Slots come in runs of a few: into holes each would take twice the time,
-                        // and the sync at the end a third more.
-                        .and_then(|()| failpoint::fill("archive.slots", &file, slots, slots_at))
-                        .and_then(|()| failpoint::write("archive.manifest", &file, manifest, at))
-                        .and_then(|()| {
-                            failpoint::write("archive.header", &file, &header.encode(), 0)
-                        })
-                        .map_err(Error::io("write", &path))?;
-                    (header, (header.chunks_offset(), [0; _]))
+                    let file = self.begin(&path, &header, own)?;
+                    (file, header, (header.chunks_offset(), [0; _]))
                 }
             };
             // What a killed run appended for containers that it did not finish leads nowhere, but
@@ -555,6 +541,35 @@ impl Files {
             );
         }
         Ok(self.open.get_mut(&range).expect("the file was just opened"))
+    }
+
+    /// A new archive with room for so many slots. It gets its name when it has its header: a kill
+    /// leaves a whole one or none.
+    fn begin(&self, path: &Path, header: &ArchiveHeader, slots: u64) -> Result<File> {
+        let temporary = temporary_path(path);
+        let (manifest, manifest_at) = (&self.manifest[..], HEADER_BYTES as u64);
+        let slots = slots * SLOT_BYTES as u64;
+        let begin = || {
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&temporary)?;
+            failpoint::set_len(&file, header.chunks_offset())?;
+            // Slots come in runs of a few: into holes each would take twice the time, and the sync
+            // at the end a third more.
+            failpoint::fill("archive.slots", &file, slots, header.slots_offset())?;
+            failpoint::write("archive.manifest", &file, manifest, manifest_at)?;
+            failpoint::write("archive.header", &file, &header.encode(), 0)?;
+            std::fs::rename(&temporary, path)?;
+            Ok(file)
+        };
+        begin().map_err(|source| {
+            // The first error is the one to tell; what is left is overwritten by the next attempt.
+            let _ = std::fs::remove_file(&temporary);
+            Error::io("write", path)(source)
+        })
     }
 
     fn append(&mut self, container: u64, kind: ChunkKind, payload: &[u8]) -> Result<()> {

@@ -75,10 +75,9 @@ pub(crate) fn read(root: &Path) -> Content {
                 content.json.insert(name.to_path_buf(), bytes);
             }
             Some("admf") => {
-                // A file without a whole header was killed before its first chunk.
-                if let Ok(archive) = ArchiveReader::open(&path) {
-                    read_archive(&archive, &mut content);
-                }
+                let archive = ArchiveReader::open(&path);
+                let archive = archive.expect("an archive has its name when it has its header");
+                read_archive(&archive, &mut content);
             }
             Some("pool") => {
                 if let Ok(pool) = PoolReader::open(&path) {

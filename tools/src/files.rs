@@ -61,7 +61,7 @@ fn has_begun(path: &Path) -> Result<bool> {
     let mut page = [0; 4096];
     let bytes = FileBytes::open(path)?;
     bytes.read(0, &mut page)?;
-    // A longer archive whose first page is zero was damaged: its writer begins with this page.
+    // A longer archive whose first page is zero was damaged: it gets its name with that page.
     let is_archive = path.extension().is_some_and(|ending| ending == "admf");
     Ok(page != [0; 4096] || (is_archive && bytes.size() > 4096))
 }
