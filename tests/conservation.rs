@@ -3,10 +3,12 @@
 
 mod random;
 
+use admf::container::ContainerRules;
 use admf::market::Bar;
 use admf_formats::event::{
-    AnyPayload, EventKind, ExitReason, Fill, OrderStatus, PositionClose, Side, Stamp,
+    AnyPayload, EventKind, EventSet, ExitReason, Fill, OrderStatus, PositionClose, Side, Stamp,
 };
+use admf_formats::segment::frame_bytes;
 use admf_formats::vocabulary::{code_of, detail_of};
 use random::{Case, Event, Random, bars, seeds, write};
 use std::collections::BTreeMap;
@@ -265,6 +267,39 @@ fn check(stamp: &Stamp, close: &PositionClose, trade: &Trade) {
     );
 }
 
+/// What may be in a ring at once is what `trade_bytes_max` says: of every kind of event, and of
+/// all of them.
+fn open_trades_have_room(events: &[Event], rules: &ContainerRules) {
+    let sets: Vec<EventSet> = EventKind::ALL
+        .into_iter()
+        .map(|kind| EventSet::NONE.with(kind))
+        .chain([EventSet::ALL])
+        .collect();
+    let bytes = |frames: &[(u32, EventKind)], set: &EventSet| -> u64 {
+        let own = frames.iter().filter(|(_, kind)| set.contains(*kind));
+        own.map(|(_, kind)| frame_bytes(*kind) as u64).sum()
+    };
+    // What is told of trades that are not over.
+    let mut open: Vec<(u32, EventKind)> = Vec::new();
+    for (stamp, payload) in events.iter().filter(|(stamp, _)| stamp.trade > 0) {
+        open.push((stamp.trade, payload.kind()));
+        for set in &sets {
+            let (held, most) = (bytes(&open, set), rules.trade_bytes_max(*set));
+            assert!(
+                held <= most,
+                "{held} bytes of {set:?}, {most} at most: {open:?}"
+            );
+        }
+        let is_withdrawn = matches!(payload, AnyPayload::Order(_))
+            && stamp.code != OrderStatus::Accepted as u8
+            && stamp.code != OrderStatus::Triggered as u8
+            && !open.contains(&(stamp.trade, EventKind::Fill));
+        if is_withdrawn || payload.kind() == EventKind::PositionClose {
+            open.retain(|(trade, _)| *trade != stamp.trade);
+        }
+    }
+}
+
 /// What events there were, over all cases: a rule that never happens is not tested.
 #[derive(Default, Debug)]
 struct Seen(BTreeMap<String, u64>);
@@ -307,6 +342,7 @@ fn money_and_causes_are_conserved_whatever_the_workflow() {
         let capital = case.workflow.phases[0].container.portfolio.initial_capital;
         money_is_conserved(&events, &own, case.first, capital);
         causes_are_told(&events);
+        open_trades_have_room(&events, &case.workflow.phases[0].container);
         closed += trades_are_their_fills(&events);
         std::fs::remove_file(folder.path().join(format!("{seed}.bars"))).expect("it is there");
     }

@@ -180,7 +180,7 @@ fn matrix() -> Vec<(&'static str, Value, Value)> {
         ("store_trades", json!(true), json!(false)),
         ("top_n", json!(2), json!(3)),
         ("trace.backing", json!("tmpfs"), json!("disk")),
-        ("trace.bytes_per_container", json!("1KiB"), json!("1280B")),
+        ("trace.bytes_per_container", json!("256B"), json!("320B")),
         ("trace.compression", json!("zstd"), json!("none")),
         ("trace.on_full", json!("strict"), json!("degrade")),
         ("trace_level", json!("debug"), json!("none")),

@@ -8,7 +8,7 @@ use admf::results::PhaseDir;
 use admf::segment::ArchiveReader;
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
 use admf_formats::archive::{ChunkKind, file_name};
-use admf_formats::event::AnyPayload;
+use admf_formats::event::{AnyPayload, EventKind};
 use admf_formats::report::Metrics;
 use admf_formats::result::ResultRecord;
 use random::{Case, Random, bars, seeds, write};
@@ -213,4 +213,37 @@ fn whatever_is_kept_the_ledger_balances_and_no_metric_changes() {
             case.text
         );
     }
+}
+
+/// What a trade may have follows from the kinds that are traced: see `trade_bytes_max`.
+#[test]
+fn a_ring_has_room_for_every_open_trade_whatever_is_traced() {
+    let (mut bounded, mut recycled) = (0, 0);
+    for seed in seeds(80) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut random = Random::new(3000 + seed);
+        let kinds = EventKind::ALL.into_iter();
+        let mut kinds: Vec<&str> = kinds.map(EventKind::name).collect();
+        kinds.retain(|name| *name == "POSITION_CLOSE" || random.once_in(2));
+        let policy = random.one_of(&["trade_complete", "minimal"]);
+        let lines = format!(
+            "event_tracing: [{}]\nretention_policy: {policy}\nstore_trades: false\n",
+            kinds.join(", ")
+        );
+        let case = Case::of(random::workflow(&mut random) + &lines, &mut random);
+        let path = folder.path().join("x.bars");
+        write(&bars(&mut random, 1300), &path);
+        let (record, _) = archived(&case, &path, folder.path());
+        let rules = &case.workflow.phases[0].container;
+        if rules.trade_bytes_max(rules.trace.events) == rules.trace.bytes_per_container {
+            bounded += 1;
+            recycled += record.ledger.recycled_trade_closed;
+            assert_eq!(
+                record.ledger.dropped_at_cap, 0,
+                "seed {seed}\n{}",
+                case.text
+            );
+        }
+    }
+    assert!(bounded > 20 && recycled > 1_000, "{bounded}, {recycled}");
 }

@@ -37,8 +37,9 @@ use crate::metrics::{BlockFigures, EquityPath};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
 use crate::segment::retention::TraceRules;
 use crate::strategy::{FEATURES_MAX, Mask, Masks};
-use admf_formats::event::{self, ExitReason, Payload, Reason, Side, Stamp};
+use admf_formats::event::{self, EventKind, EventSet, ExitReason, Payload, Reason, Side, Stamp};
 use admf_formats::result::{Ledger, ResultRecord, Status};
+use admf_formats::segment::frame_bytes;
 use admf_formats::units::{PARAMETERS_MAX, QUANTUM_BARS};
 use serde::{Deserialize, Serialize};
 
@@ -89,18 +90,12 @@ impl ContainerRules {
         }
     }
 
-    /// Bytes of events that an open trade can have, with the orders of the next one: what a ring
-    /// under `trade_complete` holds at most, whatever its cap.
+    /// Bytes of events of these kinds that an open trade can have, with the orders of the next one:
+    /// what a ring under `trade_complete` holds at most, whatever its cap.
     ///
     /// A position that is added to, or that pays fees by the night, has as many events as it lives
     /// long: there the cap is the bound.
-    pub const fn trade_bytes_max(&self) -> u64 {
-        const {
-            assert!(
-                open_trade_bytes() <= 1536,
-                "the least bound holds every open trade"
-            );
-        }
+    pub fn trade_bytes_max(&self, kinds: EventSet) -> u64 {
         if self.portfolio.max_entries > 1 || self.pays_by_the_night() {
             return u64::MAX;
         }
@@ -110,8 +105,14 @@ impl ContainerRules {
             Sizing::RiskPerTrade { .. } | Sizing::Atr { .. } | Sizing::Volatility { .. }
         );
         let is_limited = self.risk.limits_entries() || self.risk.watches_equity();
-        let whole = if is_cut || is_limited { 2048 } else { 1536 };
-        whole + self.exits.scale_out.count() as u64 * PARTIAL_EXIT_BYTES
+        let more = if is_cut || is_limited { 512 } else { 0 };
+        let partial_exits = self.exits.scale_out.count() as u64;
+        let bytes = |events: &[(EventKind, u64)]| -> u64 {
+            let selected = events.iter().filter(|(kind, _)| kinds.contains(*kind));
+            let bytes = |(kind, count): &(EventKind, u64)| frame_bytes(*kind) as u64 * count;
+            selected.map(bytes).sum()
+        };
+        bytes(&TRADE_EVENTS) + more + partial_exits * bytes(&PARTIAL_EXIT_EVENTS)
     }
 
     /// Whether some rule looks at local days or times of day.
@@ -150,30 +151,27 @@ impl ContainerRules {
     }
 }
 
-/// Bytes of the events of a partial exit.
-const PARTIAL_EXIT_BYTES: u64 = {
-    use admf_formats::event::EventKind::{Fill, Order, PortfolioUpdate, PositionUpdate};
-    use admf_formats::segment::frame_bytes;
-    (frame_bytes(Order)
-        + frame_bytes(Fill)
-        + frame_bytes(PositionUpdate)
-        + frame_bytes(PortfolioUpdate)) as u64
-};
+/// Events of a partial exit.
+const PARTIAL_EXIT_EVENTS: [(EventKind, u64); 4] = [
+    (EventKind::Order, 1),
+    (EventKind::Fill, 1),
+    (EventKind::PositionUpdate, 1),
+    (EventKind::PortfolioUpdate, 1),
+];
 
-/// Bytes of the events of a trade with one entry, from the first of them up to the orders of the
-/// next one; a stop-limit order that is triggered counted.
-const fn open_trade_bytes() -> usize {
-    use admf_formats::event::EventKind::{
-        Fill, Order, OrderRequest, PortfolioUpdate, PositionClose, PositionOpen, Signal,
-    };
-    use admf_formats::segment::frame_bytes;
-    let entry = frame_bytes(Signal) + frame_bytes(OrderRequest) + 2 * frame_bytes(Order);
-    let opened = frame_bytes(Fill) + frame_bytes(PositionOpen) + frame_bytes(PortfolioUpdate);
-    let exit = frame_bytes(Signal) + frame_bytes(OrderRequest) + frame_bytes(Order);
-    let closed = frame_bytes(Fill) + frame_bytes(PortfolioUpdate) + frame_bytes(PositionClose);
-    let next = frame_bytes(OrderRequest) + frame_bytes(Order);
-    entry + opened + exit + closed + next
-}
+/// Events of a trade with one entry, from the first of them up to the orders of the next one.
+const TRADE_EVENTS: [(EventKind, u64); 7] = [
+    // Of its entry and its exit.
+    (EventKind::Signal, 2),
+    (EventKind::Fill, 2),
+    (EventKind::PortfolioUpdate, 2),
+    (EventKind::PositionOpen, 1),
+    (EventKind::PositionClose, 1),
+    // Of the next entry too.
+    (EventKind::OrderRequest, 3),
+    // The entry's trigger too, and an exit that another one supersedes.
+    (EventKind::Order, 6),
+];
 
 /// The bars a container trades on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

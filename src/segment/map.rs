@@ -7,10 +7,14 @@
 use super::order::{COMMIT, PUBLISH, fence};
 use crate::{Error, Result, zeros};
 use memmap2::{Advice, MmapMut};
+use rustix::fs::{FallocateFlags, fallocate, fstatfs};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
+
+/// What `statfs` says of a file system in memory (`linux/magic.h`).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// A file mapped for writing.
 pub(super) struct Map {
@@ -25,8 +29,13 @@ impl Map {
     /// Errors: the file cannot be created, locked or allocated.
     pub(super) fn create(path: &Path, bytes: usize) -> Result<Map> {
         // Written first: the pages come in large pieces then, and a first touch of each that is
-        // there already takes a twentieth of the time.
-        let mut map = Map::create_with(path, bytes, |file| zeros::write(file, 0, bytes as u64))?;
+        // there already takes a twentieth of the time. In memory that allocates them too.
+        let mut map = Map::create_with(path, bytes, |file| {
+            if fstatfs(file)?.f_type != TMPFS_MAGIC {
+                allocate(file, bytes)?;
+            }
+            zeros::write(file, 0, bytes as u64)
+        })?;
         match map.map.advise(Advice::PopulateWrite) {
             Ok(()) => {}
             // Kernels before 5.14 do not know it: the pages are touched one by one.
@@ -38,13 +47,13 @@ impl Map {
 
     /// Creates (or empties) the file; its pages fault when they are written for the first time.
     pub(super) fn create_untouched(path: &Path, bytes: usize) -> Result<Map> {
-        Map::create_with(path, bytes, |_| Ok(()))
+        Map::create_with(path, bytes, |file| allocate(file, bytes))
     }
 
     fn create_with(
         path: &Path,
         bytes: usize,
-        fill: impl FnOnce(&File) -> std::io::Result<()>,
+        allocate: impl FnOnce(&File) -> std::io::Result<()>,
     ) -> Result<Map> {
         let file = File::options()
             .read(true)
@@ -62,9 +71,7 @@ impl Map {
         file.set_len(0)
             .and_then(|()| file.set_len(bytes as u64))
             .map_err(Error::io("size", path))?;
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes as u64)
-            .map_err(|error| Error::io("allocate", path)(error.into()))?;
-        fill(&file).map_err(Error::io("fill", path))?;
+        allocate(&file).map_err(Error::io("allocate", path))?;
         // SAFETY: a mapping is sound while nobody shrinks the file. The lock above keeps other
         // pools of ours away, and this process never truncates a file that is mapped; a foreign
         // program that ignores the lock is outside the contract of the results directory.
@@ -103,4 +110,10 @@ impl Map {
     pub(super) fn order(&mut self) {
         fence(PUBLISH);
     }
+}
+
+/// Allocates a file's bytes without touching them.
+fn allocate(file: &File, bytes: usize) -> std::io::Result<()> {
+    fallocate(file, FallocateFlags::empty(), 0, bytes as u64)?;
+    Ok(())
 }

@@ -100,6 +100,8 @@ const fn segments_of(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64
         }
         // A part of the oldest segment, and one of the newest.
         RetentionPolicy::SlidingPast { .. } => cap_bytes.div_ceil(usable) + 2,
+        // What is kept leaves room in a segment: it goes from one to the other.
+        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal if cap_bytes <= usable => 2,
         // Twice the cap, so that evacuating dead frames always frees half of what it visits.
         RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
             2 * cap_bytes.div_ceil(usable) + 2

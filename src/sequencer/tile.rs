@@ -2,7 +2,7 @@
 
 use super::traces::Traces;
 use crate::Result;
-use crate::container::{Container, NoSink, PerStep, Sink, Untold};
+use crate::container::{Container, ContainerRules, NoSink, PerStep, Sink, Untold};
 use crate::kernel;
 use crate::segment::{ArchiveHandle, Batch, Lane, Pool, Receipts, Stage};
 use crate::state::{StateReader, StateWriter};
@@ -44,12 +44,12 @@ pub(super) const PLACE_BYTES: u64 =
     (size_of::<Place>() + size_of::<u64>() + size_of::<bool>()) as u64;
 
 impl Place {
-    /// That of a tracer whose container has open trades of so many bytes at most.
-    fn of(tracer: &mut Tracer, pool: &Pool, trade_bytes: u64, is_refused: bool) -> Place {
+    /// That of a tracer whose container has these rules.
+    fn of(tracer: &mut Tracer, pool: &Pool, rules: &ContainerRules, is_refused: bool) -> Place {
         let (kinds, is_stageable) = tracer.selection();
         let way = if !is_stageable || is_refused {
             Way::AtOnce
-        } else if tracer.holds(trade_bytes) {
+        } else if tracer.holds(rules.trade_bytes_max(kinds)) {
             Way::Counted
         } else {
             // Where the cap could be reached, each event must be tried at its time.
@@ -74,8 +74,7 @@ struct RingSink<'a> {
     /// The selected container's, and what its tracer selects.
     place: usize,
     kinds: EventSet,
-    /// Bytes that an open trade can have.
-    trade_bytes: u64,
+    rules: &'a ContainerRules,
     rings: Rings<'a>,
 }
 
@@ -302,11 +301,11 @@ impl TileSink for RingSink<'_> {
         let Some(place) = place else {
             return Tracer::skip(from);
         };
-        let (rings, bytes) = (&mut self.rings, self.trade_bytes);
+        let rings = &mut self.rings;
         rings.refused[place] = refused;
         let tracer = &mut rings.tracers[place];
         tracer.load(rings.pool, from)?;
-        self.places[place] = Place::of(tracer, rings.pool, bytes, refused);
+        self.places[place] = Place::of(tracer, rings.pool, self.rules, refused);
         Ok(())
     }
 }
@@ -409,14 +408,13 @@ impl TileRunner {
                 .map(|set| Tracer::new(self.traces.of(set.index, self.count), set.index)),
         );
         let is_traced = !self.tracers.iter().all(Tracer::is_idle) || checkpoints.is_resumed();
-        let trade_bytes = job.rules.trade_bytes_max();
-        let place = |tracer| Place::of(tracer, &self.pool, trade_bytes, false);
+        let place = |tracer| Place::of(tracer, &self.pool, job.rules, false);
         let places = self.tracers.iter_mut().map(place).collect();
         let mut sink = RingSink {
             places,
             place: 0,
             kinds: EventSet::NONE,
-            trade_bytes,
+            rules: job.rules,
             rings: Rings {
                 pool: &mut self.pool,
                 archive,

@@ -174,7 +174,7 @@ pub(super) fn phases<'a>(
                 keys: keys.clone(),
             },
             &layered,
-            phase.container.trade_bytes_max(),
+            &phase.container,
         )?;
         if let Some(earlier) = best_of {
             let source = built.iter().find(|built| built.name == *earlier);
@@ -195,7 +195,7 @@ pub(super) fn phases<'a>(
 fn container_traces(
     source: &Source<'_>,
     layered: &dyn Fn(Option<&str>) -> Value,
-    trade_bytes_max: u64,
+    container: &ContainerRules,
 ) -> Result<Vec<ContainerTrace>> {
     let of_phase = source.merged["trace_level"].as_str();
     levels::container_settings(&source.get("container_settings"))?
@@ -209,7 +209,7 @@ fn container_traces(
                 merged,
                 keys: source.keys.clone(),
             };
-            let rules = trace(&own, trade_bytes_max)?;
+            let rules = trace(&own, |kinds| container.trade_bytes_max(kinds))?;
             let is_window = rules.policy.name() == "sliding_window";
             if SAME.iter().any(|key| settings.keys.get(key).is_some()) && !is_window {
                 return Err(source.get("container_settings").error(format!(
@@ -307,11 +307,11 @@ fn phase<'a>(
         execution: execution(&source.get("execution"), parameters, &mut features)?,
         features,
         risk: portfolio::risk(&source.get("risk"))?,
-        trace: trace(source, u64::MAX)?,
+        trace: trace(source, |_| u64::MAX)?,
         calendar: calendar.clone(),
     };
     // What is kept depends on what a trade may need, which the rest says.
-    container.trace = trace(source, container.trade_bytes_max())?;
+    container.trace = trace(source, |kinds| container.trade_bytes_max(kinds))?;
     check_together(source, &container)?;
     Ok(Phase {
         name: name.to_owned(),

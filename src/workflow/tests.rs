@@ -489,12 +489,21 @@ fn a_cap_is_no_larger_than_what_open_trades_can_need() {
         let workflow = read(&format!("workflow: parameter_sweep\n{DATA}{lines}")).expect("valid");
         workflow.phases[0].container.trace.bytes_per_container
     };
-    assert_eq!(cap(""), 1536);
-    assert_eq!(cap("risk: {max_drawdown: 0.2}"), 2048);
-    assert_eq!(cap("trace: {bytes_per_container: 1KiB}"), 1024);
+    let all = |lines: &str| cap(&format!("event_tracing: all\n{lines}"));
+    assert_eq!(all(""), 1280);
+    assert_eq!(all("risk: {max_drawdown: 0.2}"), 1280 + 512);
+    assert_eq!(all("trace: {bytes_per_container: 1KiB}"), 1024);
     assert_eq!(
-        cap("exits: {scale_out: [{percent: 1, part: 0.5}]}"),
-        1536 + 288
+        all("exits: {scale_out: [{percent: 1, part: 0.5}]}"),
+        1280 + 288
+    );
+    let kinds = "event_tracing: [ORDER, FILL, POSITION_OPEN, POSITION_CLOSE]\n";
+    assert_eq!(cap(kinds), 832);
+    assert_eq!(
+        cap(&format!(
+            "{kinds}exits: {{scale_out: [{{percent: 1, part: 0.5}}]}}"
+        )),
+        832 + 160
     );
     // As many events as a position lives long.
     assert_eq!(cap("portfolio: {pyramiding: {max_entries: 2}}"), 64 << 10);

@@ -10,6 +10,7 @@ use crate::segment::retention::{
     Backing, Compression, Keep, OnFull, Reach, RetentionPolicy, TraceRules,
 };
 use crate::sequencer::Phase;
+use admf_formats::event::EventSet;
 use serde_json::json;
 
 /// Two keys for one thing: the one that is written last takes the place of the other.
@@ -73,8 +74,14 @@ fn keep(node: &Node<'_>, cap_bytes: u64, trade_bytes_max: u64) -> Result<Keep> {
     Ok(keep)
 }
 
-/// Rules of a phase or of the containers of a pattern; `trade_bytes_max` is what open trades can need.
-pub(super) fn trace(source: &Source<'_>, trade_bytes_max: u64) -> Result<TraceRules> {
+/// Rules of a phase or of the containers of a pattern; `trade_bytes_max` says what an open trade can
+/// need where these kinds are traced.
+pub(super) fn trace(
+    source: &Source<'_>,
+    trade_bytes_max: impl Fn(EventSet) -> u64,
+) -> Result<TraceRules> {
+    let kinds = events(&source.get("event_tracing"))?;
+    let trade_bytes_max = trade_bytes_max(kinds);
     let node = source.get("trace");
     node.map(&words::TRACE)?;
     // Checked also where the policy has no use for it.
@@ -110,7 +117,7 @@ pub(super) fn trace(source: &Source<'_>, trade_bytes_max: u64) -> Result<TraceRu
         _ => trade_bytes_max.saturating_mul(1 + kept.trades_max()),
     };
     Ok(TraceRules {
-        events: events(&source.get("event_tracing"))?,
+        events: kinds,
         policy,
         bytes_per_container: bytes_per_container.min(needed),
         keep: kept,
@@ -252,7 +259,7 @@ mod tests {
         assert_eq!(keep(0).to_string(), "best 2");
         // Three trades at most: the two and the open one.
         let cap = workflow.phases[0].container.trace.bytes_per_container;
-        assert_eq!(cap, 3 * 1536);
+        assert_eq!(cap, 3 * 352);
         // Testing has a window, which keeps trades in its own way.
         assert!(keep(1).is_none());
         let lines = lines.lines().next().expect("a line");
@@ -292,8 +299,8 @@ mod tests {
                 "a number was expected at `x`",
             ),
             (
-                "trace: {keep: {last: 42}}",
-                "42 kept trades and the open one may have 66048 bytes of events",
+                "trace: {keep: {last: 190}}",
+                "190 kept trades and the open one may have 67232 bytes of events",
             ),
             (
                 "retention_policy: full\ntrace: {keep: {last: 2}}",
