@@ -16,6 +16,7 @@ pub mod portfolio;
 pub mod results;
 pub mod segment;
 pub mod sequencer;
+mod spread;
 pub mod state;
 pub mod story;
 pub mod strategy;

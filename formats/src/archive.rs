@@ -405,8 +405,12 @@ impl Slot {
         #[repr(align(16))]
         struct Aligned([u8; SLOT_BYTES]);
         let mut aligned = Aligned([0; SLOT_BYTES]);
-        aligned.0.copy_from_slice(bytes.get(..SLOT_BYTES)?);
-        let bytes = &aligned.0;
+        let mut bytes: &[u8; SLOT_BYTES] = bytes.first_chunk()?;
+        // A reader of many keeps them aligned.
+        if !bytes.as_ptr().cast::<u64>().is_aligned() {
+            aligned.0 = *bytes;
+            bytes = &aligned.0;
+        }
         if &bytes[SLOT_BYTES - 8..SLOT_BYTES - 4] != b"SLOT"
             || number_at::<4>(bytes, SLOT_BYTES - 4) as u32
                 != crc32c::crc32c_append(seed, &bytes[..SLOT_BYTES - 4])

@@ -4,7 +4,7 @@
 //! made of records by several threads; sums are taken in order of container index.
 
 use super::percentiles::{Search, Table};
-use super::scan::{PIECE, Pieces, Records};
+use super::scan::{PIECE, Records, buffers, scan};
 use super::statistics::{COLUMNS, OBJECTIVE, Row, Statistics};
 use crate::Result;
 use admf_formats::report::{
@@ -190,7 +190,7 @@ impl FoldRoom {
     pub fn bytes(&self, containers: u64, percentiles: u64) -> u64 {
         let piece = containers.min(PIECE as u64);
         let buffer = piece * (size_of::<Row>() + size_of::<ResultRecord>()) as u64;
-        let buffers = self.threads as u64 * buffer;
+        let buffers = buffers(self.threads) as u64 * buffer;
         match (percentiles, containers <= self.rows) {
             (0, _) => buffers,
             (_, true) => buffers + Table::bytes(containers),
@@ -308,7 +308,7 @@ impl Aggregator {
             // same place, so that a run takes the same passes every time.
             let place = first + spread(at) % (end - first);
             reader.read(place..place + 1, &mut |record| {
-                table.push(&self.rules.row(record));
+                table.push(&[self.rules.row(record)]);
             })?;
         }
         Ok(table)
@@ -320,7 +320,7 @@ impl Aggregator {
         records: &(impl Records + ?Sized),
         indices: Range<u64>,
         threads: usize,
-        table: Option<&mut Table>,
+        mut table: Option<&mut Table>,
         search: Option<&Search>,
     ) -> Result<()> {
         let Aggregator {
@@ -330,33 +330,34 @@ impl Aggregator {
         } = self;
         let (rules, moments) = (&*rules, &mut *statistics.moments);
         let room = (indices.end - indices.start).min(PIECE as u64) as usize;
-        let pieces = Pieces::new(indices, (totals, moments, table));
         type Buffer = (Vec<ResultRecord>, Vec<Row>);
-        let buffer = || (Vec::with_capacity(room), Vec::with_capacity(room));
-        pieces.run(threads, buffer, |pieces, (read, rows): &mut Buffer| {
-            let mut reader = records.reader();
-            while let Some(piece) = pieces.take() {
+        scan(
+            records,
+            indices,
+            threads,
+            || (Vec::with_capacity(room), Vec::with_capacity(room)),
+            |reader, indices, (read, rows): &mut Buffer| {
                 read.clear();
                 rows.clear();
-                reader.read(piece.indices.clone(), &mut |record| {
+                reader.read(indices, &mut |record| {
                     read.push(*record);
                     rows.push(rules.row(record));
                 })?;
                 if let Some(search) = search {
                     search.count(rows);
                 }
-                pieces.fold(&piece, |(totals, moments, table)| {
-                    for (record, row) in read.iter().zip(rows.iter()) {
-                        totals.push(rules, record, row);
-                        moments.push(row);
-                        if let Some(table) = table {
-                            table.push(row);
-                        }
-                    }
-                });
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+            |(read, rows)| {
+                for (record, row) in read.iter().zip(rows.iter()) {
+                    totals.push(rules, record, row);
+                    moments.push(row);
+                }
+                if let Some(table) = &mut table {
+                    table.push(rows);
+                }
+            },
+        )
     }
 
     /// A further pass, in which order does not matter.
@@ -367,18 +368,21 @@ impl Aggregator {
         threads: usize,
         search: &Search,
     ) -> Result<()> {
-        let buffer = || Vec::with_capacity(PIECE);
-        Pieces::new(indices, ()).run(threads, buffer, |pieces, rows: &mut Vec<Row>| {
-            let mut reader = records.reader();
-            while let Some(piece) = pieces.take() {
+        scan(
+            records,
+            indices,
+            threads,
+            || Vec::with_capacity(PIECE),
+            |reader, indices, rows: &mut Vec<Row>| {
                 rows.clear();
-                reader.read(piece.indices, &mut |record| {
+                reader.read(indices, &mut |record| {
                     rows.push(self.rules.row(record));
                 })?;
                 search.count(rows);
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+            |_| {},
+        )
     }
 
     /// Why nothing is handed over though containers completed: none meets the constraints.

@@ -11,6 +11,7 @@
 use super::scan::PIECE;
 use super::statistics::{COLUMNS, Row};
 use crate::kernel::{self, WORDS};
+use crate::spread::spread;
 use std::sync::{Mutex, PoisonError};
 
 /// Parts of an interval.
@@ -60,14 +61,16 @@ impl Table {
         }
     }
 
-    /// Adds a row.
-    pub(super) fn push(&mut self, row: &Row) {
-        let places = self.keys.iter_mut().skip(self.rows).step_by(self.stride);
-        for (place, column) in places.zip(&self.columns) {
-            let value = row[*column];
-            *place = if value.is_nan() { NONE } else { key(value) };
+    /// Adds rows, column by column: those of one lie beside each other.
+    pub(super) fn push(&mut self, rows: &[Row]) {
+        let columns = self.keys.chunks_mut(self.stride).zip(&self.columns);
+        for (keys, column) in columns {
+            for (place, row) in keys[self.rows..].iter_mut().zip(rows) {
+                let value = row[*column];
+                *place = if value.is_nan() { NONE } else { key(value) };
+            }
         }
-        self.rows += 1;
+        self.rows += rows.len();
     }
 
     /// Gives every column, in any order, to `each` with what there is to be found about it.
@@ -88,9 +91,13 @@ impl Table {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..threads {
+            for number in 1..threads as u32 {
+                let start = move || {
+                    spread(number);
+                    work();
+                };
                 // Where the system gives no thread, this one does the work.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+                let _ = std::thread::Builder::new().spawn_scoped(scope, start);
             }
             work();
         });
@@ -406,7 +413,7 @@ mod tests {
     /// What a search finds of a column that begins from a sample, and its passes.
     fn searched(values: &[f64], sample: &[f64], percents: &[f64]) -> (Vec<f64>, u32) {
         let mut table = Table::new(&[0, 3], sample.len() as u64);
-        rows(sample).iter().for_each(|row| table.push(row));
+        table.push(&rows(sample));
         let mut search = Search::new(table, percents, 2);
         let counts = [
             0,
@@ -426,7 +433,7 @@ mod tests {
     /// The same of a table that has all rows.
     fn selected(values: &[f64], percents: &[f64]) -> Vec<f64> {
         let mut table = Table::new(&[0, 3], values.len() as u64);
-        rows(values).iter().for_each(|row| table.push(row));
+        table.push(&rows(values));
         let count = values.iter().filter(|value| !value.is_nan()).count() as u64;
         let mut found = table.percentiles(percents, &[0, count], 3).swap_remove(1);
         found.truncate(if count == 0 { 0 } else { percents.len() });

@@ -1,14 +1,15 @@
 //! Reading the records of a phase on several threads, piece by piece, and folding them in order.
 //!
-//! What is made of one piece does not depend on another, so threads make it beside each other; what
-//! is summed takes its turn, for sums depend on their order.
+//! What is made of one piece does not depend on another, so threads make it beside each other. Sums
+//! depend on their order: a thread whose piece has not its turn leaves it to the one that folds the
+//! piece before, and takes the next.
 
 use crate::Result;
 use crate::plan::STACK_BYTES;
+use crate::spread::spread;
 use admf_formats::result::ResultRecord;
 use admf_formats::units::QUANTUM_BARS;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Records of a piece at most: as many as the loops that compare columns take.
@@ -47,110 +48,142 @@ impl RecordReader for &[Option<ResultRecord>] {
     }
 }
 
-/// A piece that a thread took.
-pub(super) struct Piece {
-    /// From 0, in order of the indices.
-    pub(super) number: u64,
-    pub(super) indices: Range<u64>,
+/// Buffers of a scan on so many threads: none waits while one piece is late.
+pub(super) const fn buffers(threads: usize) -> usize {
+    if threads > 1 { threads + 1 } else { 1 }
 }
 
-/// The pieces of a range of indices, and what is folded of them in order.
-pub(super) struct Pieces<T> {
+/// The pieces of a range of indices on their way.
+struct Line<B> {
+    /// Pieces that were taken, and that are folded.
+    taken: u64,
+    folded: u64,
+    /// Whether a thread folds now.
+    is_folding: bool,
+    /// Whether a thread failed, so that nothing more is folded.
+    is_over: bool,
+    /// What was made of pieces and is not folded.
+    ready: Vec<(u64, B)>,
+    free: Vec<B>,
+}
+
+/// A scan of the records of these indices.
+struct Scan<'a, R: ?Sized, B> {
+    records: &'a R,
     indices: Range<u64>,
     /// Indices of a piece.
     size: u64,
-    next: AtomicU64,
-    turn: Mutex<Turn<T>>,
+    line: Mutex<Line<B>>,
     changed: Condvar,
 }
 
-struct Turn<T> {
-    /// The piece that may be folded now.
-    piece: u64,
-    /// Whether a thread failed, so that no turn will come.
-    is_over: bool,
-    folded: T,
+/// Reads the records of these indices piece by piece, on so many threads at most, the caller's own
+/// among them: `read` makes a buffer's content of a piece, `fold` takes the buffers in order.
+/// Buffers are used again, so `read` empties them first. The caller makes them: what a thread
+/// allocates may stay with its heap when it is gone.
+///
+/// Errors: the first one of `read`; what comes after that piece is not folded.
+pub(super) fn scan<R: Records + ?Sized, B: Send>(
+    records: &R,
+    indices: Range<u64>,
+    threads: usize,
+    buffer: impl Fn() -> B,
+    read: impl Fn(&mut dyn RecordReader, Range<u64>, &mut B) -> Result<()> + Sync,
+    fold: impl FnMut(&mut B) + Send,
+) -> Result<()> {
+    let count = indices.end - indices.start;
+    let size = (count / PIECES_WORTH).clamp(PIECE_WORTH, PIECE as u64);
+    let threads = threads.min(count.div_ceil(size) as usize).max(1);
+    let scan = Scan {
+        records,
+        indices,
+        size,
+        line: Mutex::new(Line {
+            taken: 0,
+            folded: 0,
+            is_folding: false,
+            is_over: false,
+            ready: Vec::with_capacity(buffers(threads)),
+            free: (0..buffers(threads)).map(|_| buffer()).collect(),
+        }),
+        changed: Condvar::new(),
+    };
+    let fold = Mutex::new(fold);
+    let work = |number| {
+        if threads > 1 {
+            spread(number);
+        }
+        let _guard = EndOnPanic(&scan);
+        let done = scan.work(&read, &fold);
+        if done.is_err() {
+            scan.end();
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let work = &work;
+        let start = |number| {
+            std::thread::Builder::new()
+                .name("results".to_owned())
+                .stack_size(STACK_BYTES as usize)
+                .spawn_scoped(scope, move || work(number))
+        };
+        // Where the system gives no more threads, those that there are do the work.
+        let others = (1..threads as u32).map_while(|number| start(number).ok());
+        let others: Vec<_> = others.collect();
+        let mut done = work(0);
+        for thread in others {
+            done = done.and(thread.join().expect("folding a record does not panic"));
+        }
+        done
+    })
 }
 
-impl<T: Send> Pieces<T> {
-    pub(super) fn new(indices: Range<u64>, folded: T) -> Pieces<T> {
-        let count = indices.end - indices.start;
-        Pieces {
-            size: (count / PIECES_WORTH).clamp(PIECE_WORTH, PIECE as u64),
-            indices,
-            next: AtomicU64::new(0),
-            turn: Mutex::new(Turn {
-                piece: 0,
-                is_over: false,
-                folded,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-
-    /// Does the work on so many threads at most, the caller's own among them: `work` takes pieces
-    /// until there are none. Each thread has a buffer of its own, which the caller makes: what a
-    /// thread allocates may stay with its heap when it is gone.
-    ///
-    /// Errors: the first one of `work`.
-    pub(super) fn run<B: Send>(
+impl<R: Records + ?Sized, B> Scan<'_, R, B> {
+    /// Takes pieces until there are none.
+    fn work(
         &self,
-        threads: usize,
-        buffer: impl Fn() -> B,
-        work: impl Fn(&Pieces<T>, &mut B) -> Result<()> + Sync,
+        read: &impl Fn(&mut dyn RecordReader, Range<u64>, &mut B) -> Result<()>,
+        fold: &Mutex<impl FnMut(&mut B)>,
     ) -> Result<()> {
-        let count = (self.indices.end - self.indices.start).div_ceil(self.size);
-        let others = threads.min(count as usize).saturating_sub(1);
-        let guarded = |buffer: &mut B| {
-            let _guard = EndOnPanic(self);
-            let done = work(self, buffer);
-            if done.is_err() {
-                self.end();
+        let mut reader = self.records.reader();
+        while let Some((number, indices, mut buffer)) = self.take() {
+            read(&mut *reader, indices, &mut buffer)?;
+            let mut line = self.lock();
+            line.ready.push((number, buffer));
+            if line.is_folding {
+                continue;
             }
-            done
-        };
-        let mut own = buffer();
-        let mut buffers: Vec<B> = (0..others).map(|_| buffer()).collect();
-        std::thread::scope(|scope| {
-            let start = |buffer| {
-                std::thread::Builder::new()
-                    .name("results".to_owned())
-                    .stack_size(STACK_BYTES as usize)
-                    .spawn_scoped(scope, move || guarded(buffer))
-            };
-            // Where the system gives no more threads, those that there are do the work.
-            let started = buffers.iter_mut().map_while(|buffer| start(buffer).ok());
-            let started: Vec<_> = started.collect();
-            let mut done = guarded(&mut own);
-            for thread in started {
-                done = done.and(thread.join().expect("folding a record does not panic"));
+            line.is_folding = true;
+            while let Some(mut buffer) = line.turn() {
+                drop(line);
+                fold.lock().unwrap_or_else(PoisonError::into_inner)(&mut buffer);
+                line = self.lock();
+                line.folded += 1;
+                line.free.push(buffer);
+                self.changed.notify_all();
             }
-            done
-        })
+            line.is_folding = false;
+        }
+        Ok(())
     }
 
-    /// The next piece that nobody took.
-    pub(super) fn take(&self) -> Option<Piece> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let start = self.indices.start + number * self.size;
-        let end = self.indices.end.min(start + self.size);
-        (start < end).then_some(Piece {
-            number,
-            indices: start..end,
-        })
-    }
-
-    /// Folds a piece when all before it are folded; not at all where one of them failed.
-    pub(super) fn fold(&self, piece: &Piece, fold: impl FnOnce(&mut T)) {
-        let turn = self.lock();
-        let mut turn = self
-            .changed
-            .wait_while(turn, |turn| turn.piece != piece.number && !turn.is_over)
-            .unwrap_or_else(PoisonError::into_inner);
-        if !turn.is_over {
-            fold(&mut turn.folded);
-            turn.piece += 1;
-            self.changed.notify_all();
+    /// The next piece, when there is a buffer for it; `None` where there is no more.
+    fn take(&self) -> Option<(u64, Range<u64>, B)> {
+        let mut line = self.lock();
+        loop {
+            let start = self.indices.start + line.taken * self.size;
+            if start >= self.indices.end || line.is_over {
+                return None;
+            }
+            if let Some(buffer) = line.free.pop() {
+                let number = line.taken;
+                line.taken += 1;
+                let end = self.indices.end.min(start + self.size);
+                return Some((number, start..end, buffer));
+            }
+            let changed = self.changed.wait(line);
+            line = changed.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -159,15 +192,24 @@ impl<T: Send> Pieces<T> {
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Turn<T>> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Line<B>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Nobody waits for the turn of a thread that died.
-struct EndOnPanic<'a, T: Send>(&'a Pieces<T>);
+impl<B> Line<B> {
+    /// The piece whose turn it is, if it is ready.
+    fn turn(&mut self) -> Option<B> {
+        let is_next = |(number, _): &(u64, B)| *number == self.folded;
+        let place = self.ready.iter().position(is_next)?;
+        (!self.is_over).then(|| self.ready.swap_remove(place).1)
+    }
+}
 
-impl<T: Send> Drop for EndOnPanic<'_, T> {
+/// Nobody waits for the buffer of a thread that died.
+struct EndOnPanic<'a, 'b, R: Records + ?Sized, B>(&'a Scan<'b, R, B>);
+
+impl<R: Records + ?Sized, B> Drop for EndOnPanic<'_, '_, R, B> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.end();
@@ -180,38 +222,53 @@ mod tests {
     use super::*;
     use crate::Error;
 
+    /// Nothing to read: pieces are their indices.
+    struct Nothing;
+
+    impl Records for Nothing {
+        fn reader(&self) -> Box<dyn RecordReader + '_> {
+            Box::new(Nothing)
+        }
+    }
+
+    impl RecordReader for Nothing {
+        fn read(&mut self, _: Range<u64>, _: &mut dyn FnMut(&ResultRecord)) -> Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn pieces_are_folded_in_order_by_any_number_of_threads() {
         for threads in [1, 2, 7] {
             let mut seen = Vec::new();
-            let count = 9 * PIECE as u64 + 3;
-            let pieces = Pieces::new(5..count, &mut seen);
-            let work = |pieces: &Pieces<&mut Vec<u64>>, taken: &mut u64| {
-                while let Some(piece) = pieces.take() {
-                    pieces.fold(&piece, |seen| seen.extend(piece.indices.clone()));
-                    *taken += 1;
-                }
+            let count = 30 * PIECE as u64 + 3;
+            let read = |_: &mut dyn RecordReader, indices: Range<u64>, buffer: &mut Range<u64>| {
+                // Some come late.
+                let micros = indices.start / PIECE as u64 * 7919 % 500;
+                std::thread::sleep(std::time::Duration::from_micros(micros));
+                *buffer = indices;
                 Ok(())
             };
-            pieces.run(threads, || 0, work).expect("nothing fails");
+            let fold = |buffer: &mut Range<u64>| seen.extend(buffer.clone());
+            scan(&Nothing, 5..count, threads, || 0..0, read, fold).expect("nothing fails");
             assert_eq!(seen, (5..count).collect::<Vec<_>>(), "{threads} threads");
         }
     }
 
     #[test]
-    fn whoever_waits_for_a_failed_piece_is_let_go() {
-        let pieces = Pieces::new(0..20 * PIECE as u64, 0_u64);
-        let work = |pieces: &Pieces<u64>, (): &mut ()| {
-            while let Some(piece) = pieces.take() {
-                if piece.number == 3 {
+    fn what_comes_after_a_failed_piece_is_not_folded_and_nobody_waits() {
+        for threads in [1, 3] {
+            let mut folded = 0;
+            let read = |_: &mut dyn RecordReader, indices: Range<u64>, _: &mut ()| {
+                if indices.start == 3 * PIECE as u64 {
                     let source = std::io::Error::other("no disk");
                     return Err(Error::io("read", std::path::Path::new("archive"))(source));
                 }
-                pieces.fold(&piece, |folded| *folded += 1);
-            }
-            Ok(())
-        };
-        assert!(pieces.run(3, || (), work).is_err());
-        assert_eq!(pieces.lock().folded, 3);
+                Ok(())
+            };
+            let indices = 0..20 * PIECE as u64;
+            let done = scan(&Nothing, indices, threads, || (), read, |()| folded += 1);
+            assert!(done.is_err() && folded <= 3, "{folded}");
+        }
     }
 }

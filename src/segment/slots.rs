@@ -156,10 +156,13 @@ fn slots(
     indices: Range<u64>,
     each: &mut dyn FnMut(&Slot) -> Result<()>,
 ) -> Result<()> {
-    let mut buffer = [0; SLOTS_PER_READ as usize * SLOT_BYTES];
+    /// Slots are decoded where they lie.
+    #[repr(align(16))]
+    struct Aligned([u8; SLOTS_PER_READ as usize * SLOT_BYTES]);
+    let mut buffer = Aligned([0; SLOTS_PER_READ as usize * SLOT_BYTES]);
     for first in indices.clone().step_by(SLOTS_PER_READ as usize) {
         let count = SLOTS_PER_READ.min(indices.end - first) as usize;
-        let read = &mut buffer[..count * SLOT_BYTES];
+        let read = &mut buffer.0[..count * SLOT_BYTES];
         match file.read_exact_at(read, header.slot_offset(first)) {
             Ok(()) => {}
             // A file that ends here was killed before it had its size.

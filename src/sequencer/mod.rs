@@ -16,7 +16,6 @@ mod pattern;
 mod phase;
 mod resample;
 mod sequence;
-mod spread;
 mod tile;
 mod traces;
 mod windows;

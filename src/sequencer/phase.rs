@@ -5,7 +5,6 @@
 use super::checkpoint::{self, CheckpointRules, Found, Keeper, ResumedTile, Wanted};
 use super::footprint::feature_bytes;
 use super::layout::{Layout, Sets};
-use super::spread::spread;
 use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::Span;
@@ -16,6 +15,7 @@ use crate::segment::retention::{Backing, Compression, RetentionPolicy};
 use crate::segment::{
     ArchiveHandle, ArchiveOptions, ArchiveRecords, ArchiveWriter, Pool, committed, scan_records,
 };
+use crate::spread::spread;
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
 use crate::topology::{self, Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, Worker};
@@ -243,6 +243,9 @@ fn disk_free(folder: &std::path::Path) -> u64 {
     rustix::fs::statvfs(exists).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
 
+/// The part of a plan that is mapped: the system has it back when a worker is gone.
+const POOLS: &str = "pools";
+
 impl PhaseRun<'_> {
     /// Indices of the containers that this process runs.
     fn own(&self) -> Range<u64> {
@@ -322,7 +325,7 @@ impl PhaseRun<'_> {
                     bytes: Worker::bytes(sets_max as usize) as u64 + own,
                 },
                 Part {
-                    name: "pools",
+                    name: POOLS,
                     bytes: Pool::bytes(
                         segment_bytes,
                         traces.segments(layout.pool_sets(), containers),
@@ -343,8 +346,8 @@ impl PhaseRun<'_> {
             }
             Ok(parts)
         };
-        // Results are folded when the workers are gone, in half of the memory that they had, for the
-        // allocator may keep the other half: only what is beyond that counts.
+        // Results are folded when the workers are gone, in their pools' memory and half of the rest,
+        // for the allocator may keep the other half: only what is beyond that counts.
         let percentiles = phase.percentiles.len() as u64;
         let own = self.own();
         let folded = own.end - own.start;
@@ -352,12 +355,18 @@ impl PhaseRun<'_> {
             let rows = FoldRoom::ROWS_MIN;
             FoldRoom { threads, rows }.bytes(folded, percentiles)
         };
-        let bytes_of = |parts: &[Part]| parts.iter().map(|part| part.bytes).sum::<u64>();
-        let statistics = |workers: u64, bytes: u64| Part {
-            name: "statistics",
-            bytes: least(workers as usize).saturating_sub(bytes / 2),
+        let left_of = |parts: &[Part]| -> u64 {
+            let left = parts.iter().map(|part| match part.name {
+                POOLS => part.bytes,
+                _ => part.bytes / 2,
+            });
+            left.sum()
         };
-        shared.push(statistics(1, bytes_of(&worker(1)?)));
+        let statistics = |workers: u64, left: u64| Part {
+            name: "statistics",
+            bytes: least(workers as usize).saturating_sub(left),
+        };
+        shared.push(statistics(1, left_of(&worker(1)?)));
         let mut workers_max = settings.threads;
         loop {
             let (cap, workers, mut parts) =
@@ -368,10 +377,10 @@ impl PhaseRun<'_> {
             if workers <= tiles {
                 // The program comes first, then what is shared, the statistics last.
                 let (shared, of_workers) = parts.split_at_mut(1 + shared.len());
-                let bytes = bytes_of(of_workers);
-                let beyond = statistics(workers, bytes);
+                let left = left_of(of_workers);
+                let beyond = statistics(workers, left);
                 let threads = workers as usize;
-                let room = FoldRoom::within(bytes / 2 + beyond.bytes, threads, folded, percentiles);
+                let room = FoldRoom::within(left + beyond.bytes, threads, folded, percentiles);
                 if let Some(part) = shared.last_mut() {
                     *part = beyond;
                 }

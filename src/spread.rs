@@ -1,11 +1,11 @@
-//! Where workers begin.
+//! Where threads begin.
 
-/// Moves this worker to another processor than the ones beside it; from there it is free to move.
+/// Moves this thread to another processor than those of other numbers; from there it is free to move.
 ///
 /// Threads that begin in the same moment are often put onto the same processor, and share it until
 /// the system notices: some twenty milliseconds, in which a thousand containers could have lived.
 /// It is a hint: where it is refused, the system's own choice holds.
-pub(super) fn spread(worker: u32) {
+pub(crate) fn spread(number: u32) {
     #[cfg(target_os = "linux")]
     {
         use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -14,7 +14,7 @@ pub(super) fn spread(worker: u32) {
         };
         let mut processors = (0..CpuSet::MAX_CPU).filter(|at| allowed.is_set(*at));
         // Programs that run beside this one do not all begin with the first.
-        let nth = (u64::from(std::process::id()) + u64::from(worker)) % u64::from(allowed.count());
+        let nth = (u64::from(std::process::id()) + u64::from(number)) % u64::from(allowed.count());
         let Some(own) = processors.nth(nth as usize) else {
             return;
         };
@@ -25,5 +25,5 @@ pub(super) fn spread(worker: u32) {
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = worker;
+    let _ = number;
 }
