@@ -75,12 +75,18 @@ impl Tracer {
         }
     }
 
-    /// Segments of this size that a tracer may hold: what the plan counts.
-    pub fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
+    /// Segments of this size that a tracer may hold between two events.
+    pub fn segments_kept(rules: &TraceRules, segment_bytes: u64) -> u64 {
         let streams_kept = Tracer::keeps_trades(rules) && rules.keep.condition.is_some();
-        crate::segment::segments_max(rules, segment_bytes)
+        crate::segment::segments_kept(rules, segment_bytes)
             + u64::from(rules.store_trades)
             + u64::from(streams_kept)
+    }
+
+    /// Segments that it may hold beyond those while it takes one.
+    pub const fn segments_spare(rules: &TraceRules, segment_bytes: u64) -> u64 {
+        crate::segment::segments_max(rules, segment_bytes)
+            - crate::segment::segments_kept(rules, segment_bytes)
     }
 
     /// Whether these rules keep closed trades. Other policies have no use for them.

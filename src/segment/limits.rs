@@ -3,7 +3,7 @@
 use super::ring::OPEN_TRADES_MAX;
 use super::tests::{CLOSE, FILL, OPEN, manifest, pool, rules, sequences, stamp};
 use super::*;
-use crate::segment::retention::{OnFull, RetentionPolicy};
+use crate::segment::retention::{OnFull, RetentionPolicy, TraceRules};
 use admf_formats::event::Fill;
 use admf_formats::live::{self, Listing};
 
@@ -302,4 +302,53 @@ fn readers_beside_a_writer_read_whole_events_only() {
     });
     println!("reads, events, reads that were overrun: {one:?}, {other:?}");
     assert!(one.1 + other.1 > 0);
+}
+
+#[test]
+fn rings_whose_trades_fit_into_a_segment_share_the_one_that_an_evacuation_needs() {
+    const RINGS: usize = 5;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for cap in [200, 560, 832, 896] {
+        let rules = TraceRules {
+            bytes_per_container: cap,
+            ..rules(RetentionPolicy::TradeComplete)
+        };
+        assert_eq!(segments_kept(&rules, 1024), 1);
+        let segments = RINGS as u32 + 1;
+        let path = folder.path().join(format!("{cap}.pool"));
+        let mut pool = Pool::create(&path, 1, 1024, segments, &manifest()).expect("a pool");
+        let ring = |owner| Ring::new(rules, owner);
+        let mut rings: Vec<Ring> = (0..RINGS as u64).map(ring).collect();
+        // Frames that each must have, oldest first: of its three trades that go on.
+        let mut kept: Vec<Vec<(u64, u32)>> = vec![Vec::new(); RINGS];
+        let mut open = [[1, 2, 3]; RINGS];
+        let (mut last, mut number) = (3, 1_u64);
+        for sequence in 1..=50_000 {
+            number = number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let at = (number >> 33) as usize % RINGS;
+            let (ring, kept) = (&mut rings[at], &mut kept[at]);
+            let trade = &mut open[at][(number >> 40) as usize % 3];
+            let has_room = 80 * (kept.len() as u64 + 1) <= cap;
+            ring.append(&mut pool, &stamp(sequence, *trade), &FILL);
+            if has_room {
+                kept.push((sequence, *trade));
+            }
+            if (number >> 50).is_multiple_of(4) {
+                ring.end_trade(&mut pool, *trade);
+                kept.retain(|(_, own)| own != trade);
+                last += 1;
+                *trade = last;
+            }
+            assert!(ring.segments() <= 1);
+        }
+        for (mut ring, kept) in rings.into_iter().zip(kept) {
+            let mut frames = Vec::new();
+            let ledger = ring.finish(&mut pool, &mut frames);
+            let kept: Vec<u64> = kept.iter().map(|(sequence, _)| *sequence).collect();
+            assert_eq!(sequences(&frames), kept, "{cap} bytes");
+            assert!(ledger.balances() && ledger.dropped_at_cap > 0);
+        }
+    }
 }

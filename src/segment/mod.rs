@@ -33,6 +33,6 @@ pub use merge::{ShardArchives, merge_archives};
 pub use pool::Pool;
 pub use reader::{ArchiveReader, FileKind, PoolReader, file_kind};
 pub use receipt::{Receipt, Receipts};
-pub use ring::{Append, Ring, ring_bytes, segments_max};
+pub use ring::{Append, Ring, ring_bytes, segments_kept, segments_max};
 pub use slots::{ArchiveRecords, committed, scan_records};
 pub use stage::{STAGE_BYTES, Stage};

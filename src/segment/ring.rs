@@ -83,13 +83,25 @@ pub struct Ring {
     ledger: Ledger,
 }
 
-/// Segments that a ring may hold under these rules: what the plan counts.
+/// Segments that a ring may hold under these rules.
 pub const fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
     if rules.events.is_empty() {
         return 0;
     }
     segments_of(rules.policy, rules.bytes_per_container, segment_bytes)
 }
+
+/// Segments that a ring may hold between two events. Beyond those [`segments_max`] counts one that
+/// an evacuation needs, which gives the other one back: rings that take turns share it.
+pub const fn segments_kept(rules: &TraceRules, segment_bytes: u64) -> u64 {
+    match segments_max(rules, segment_bytes) {
+        EVACUATED_WHOLE => 1,
+        more => more,
+    }
+}
+
+/// Segments of a ring whose kept frames fit into one: they go from one to the other.
+const EVACUATED_WHOLE: u64 = 2;
 
 const fn segments_of(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64) -> u64 {
     let usable = segment_bytes - FRAME_BYTES_MAX as u64;
@@ -100,8 +112,9 @@ const fn segments_of(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64
         }
         // A part of the oldest segment, and one of the newest.
         RetentionPolicy::SlidingPast { .. } => cap_bytes.div_ceil(usable) + 2,
-        // What is kept leaves room in a segment: it goes from one to the other.
-        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal if cap_bytes <= usable => 2,
+        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal if cap_bytes <= usable => {
+            EVACUATED_WHOLE
+        }
         // Twice the cap, so that evacuating dead frames always frees half of what it visits.
         RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
             2 * cap_bytes.div_ceil(usable) + 2

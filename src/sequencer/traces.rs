@@ -76,13 +76,16 @@ impl Traces {
     /// A pattern may put all that it matches into one tile.
     pub(super) fn segments(&self, sets: u64, containers: u64) -> u64 {
         let size = self.segment_bytes();
-        let plain = Tracer::segments_max(&self.rules, size);
+        let plain = Tracer::segments_kept(&self.rules, size);
         let more = self.containers.iter().map(|one| {
-            let own = Tracer::segments_max(&one.rules, size);
+            let own = Tracer::segments_kept(&one.rules, size);
             own.saturating_sub(plain) * sets.min(one.pattern.matched(containers))
         });
         let on_their_way = self.all().map(Tracer::segments_on_their_way).max();
-        plain * sets + more.sum::<u64>() + on_their_way.unwrap_or(0)
+        // Tracers take their events one after the other.
+        let spare = self.all().map(|rules| Tracer::segments_spare(rules, size));
+        let shared = on_their_way.unwrap_or(0) + spare.max().unwrap_or(0);
+        plain * sets + more.sum::<u64>() + shared
     }
 
     /// Bytes of one tracer beside itself and its segments, with what its tile keeps of it.
@@ -108,7 +111,7 @@ impl Traces {
         let size = self.segment_bytes();
         let ring = |rules: &TraceRules| match rules.policy {
             RetentionPolicy::Full => 0,
-            _ => Tracer::segments_max(rules, size) * size,
+            _ => Tracer::segments_kept(rules, size) * size,
         };
         self.all().map(ring).max().unwrap_or(0)
     }
@@ -199,10 +202,10 @@ mod tests {
             });
             let traces = Traces::new("custom".to_owned(), plain, containers.collect());
             let size = traces.segment_bytes();
-            let needed: u64 = tile
-                .iter()
-                .map(|index| Tracer::segments_max(traces.of(*index, 111), size))
-                .sum();
+            let rules = |index: &u64| traces.of(*index, 111);
+            let kept = tile.iter().map(|index| Tracer::segments_kept(rules(index), size));
+            let spare = tile.iter().map(|index| Tracer::segments_spare(rules(index), size));
+            let needed = kept.sum::<u64>() + spare.max().unwrap_or(0);
             prop_assert!(needed <= traces.segments(tile.len() as u64, 111));
         }
     }

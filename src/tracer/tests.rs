@@ -99,7 +99,8 @@ type Told = (u32, Option<f64>);
 fn run(rules: &TraceRules, told: &[Told]) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (size, path) = (segment_bytes(rules), folder.path().join("t.pool"));
-    let segments = Tracer::segments_max(rules, size) + Tracer::segments_on_their_way(rules);
+    let own = Tracer::segments_kept(rules, size) + Tracer::segments_spare(rules, size);
+    let segments = own + Tracer::segments_on_their_way(rules);
     let mut pool =
         Pool::create(&path, 0, size as u32, segments as u32, &manifest()).expect("a pool");
     let all = pool.free();
@@ -302,7 +303,8 @@ fn a_killed_pool_has_the_kept_trades() {
     };
     let rules = rules(keep);
     let (size, path) = (segment_bytes(&rules), folder.path().join("t.pool"));
-    let segments = Tracer::segments_max(&rules, size) as u32;
+    let segments =
+        (Tracer::segments_kept(&rules, size) + Tracer::segments_spare(&rules, size)) as u32;
     let mut pool = Pool::create(&path, 0, size as u32, segments, &manifest()).expect("a pool");
     let mut tracer = Tracer::new(&rules, 0);
     for trade in 1..=500_u32 {

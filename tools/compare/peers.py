@@ -14,11 +14,13 @@ fill at the close, so that only their trades in total are compared, within one p
 Every container's return, drawdown, trades, win rate and profit factor are compared before any time
 is printed; pairs whose averages tie to the last bit may differ and are counted. The rounds take
 turns, so that a noisy machine disturbs all alike. "inner" is inside the process, after warm-up for
-the loops and from a cold process for admf; "whole" is the process.
+the loops and from a cold process for admf; "whole" is the process. Results lie in memory
+(/dev/shm, where it is there), as those of the others do; --root puts them elsewhere.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -116,6 +118,7 @@ def main():
     parser.add_argument("--combos", type=int, nargs="+", default=[1000, 10000])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--root", help="the folder for workflows and results")
     parser.add_argument("--vectorbt", help="an interpreter that has vectorbt")
     parser.add_argument("--raptorbt", help="an interpreter that has raptorbt")
     arguments = parser.parse_args()
@@ -140,10 +143,12 @@ def main():
         return expert.sweep_v3(opens, closes, p1, p2, *expert.blocks(closes), averages, fi, si,
                                first, 100000.0, 0.001, False, arguments.threads)
 
+    memory = "/dev/shm"
+    root = arguments.root or (memory if os.access(memory, os.W_OK) else None)
     source = (arguments.peers / "../data/SPY_5m.csv").resolve()
     for combos in arguments.combos:
         fast, slow, fasts, slows = grid(common, combos)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=root) as folder:
             folder = pathlib.Path(folder)
             case = lambda name, events: Admf(folder, name, WORKFLOW.format(
                 data=source, fast=fasts, slow=slows, events=events), arguments.threads)
