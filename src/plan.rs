@@ -14,8 +14,8 @@ pub const BASE_BYTES: u64 = 31 << 18;
 /// Stack of a worker or writer thread.
 pub const STACK_BYTES: u64 = 512 << 10;
 
-/// The largest tile that is worth its cache.
-pub const TILE_SETS_MAX: u64 = 512;
+/// The largest tile that is worth its cache, and whole tiles of a thousand containers.
+pub const TILE_SETS_MAX: u64 = 500;
 
 /// Tiles are made smaller down to this before a worker is given up.
 const TILE_SETS_WORTH: u64 = 64;
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn tiles_shrink_before_workers_are_given_up() {
-        check(64 << 20, Some((512, 2)));
-        check(BASE_BYTES + (512 << 10), Some((256, 2)));
-        check(BASE_BYTES + (96 << 10), Some((64, 1)));
+        check(64 << 20, Some((500, 2)));
+        check(BASE_BYTES + (512 << 10), Some((250, 2)));
+        check(BASE_BYTES + (96 << 10), Some((62, 1)));
         check(BASE_BYTES + (1 << 10), Some((1, 1)));
         check(BASE_BYTES, None);
     }

@@ -93,7 +93,7 @@ fn a_million_samples_are_planned_in_the_memory_of_a_thousand() {
     for method in ["random", "sobol", "latin_hypercube"] {
         let of = |samples: u64| plan(&workflow(folder.path(), &bollinger(method, samples), ""));
         // Whole tiles in both.
-        let (few, many) = (of(1_024), of(1_000_000));
+        let (few, many) = (of(1_000), of(1_000_000));
         assert!(many["containers"].as_u64() > Some(900_000));
         let bytes = |plan: &serde_json::Value| plan["peak_bytes"].as_u64().expect("a number");
         // 1 bit per container and 8 bytes per 64 samples.
