@@ -94,14 +94,20 @@ pub const fn segments_max(rules: &TraceRules, segment_bytes: u64) -> u64 {
 /// Segments that a ring may hold between two events. Beyond those [`segments_max`] counts one that
 /// an evacuation needs, which gives the other one back: rings that take turns share it.
 pub const fn segments_kept(rules: &TraceRules, segment_bytes: u64) -> u64 {
-    match segments_max(rules, segment_bytes) {
-        EVACUATED_WHOLE => 1,
-        more => more,
-    }
+    let segments = segments_max(rules, segment_bytes);
+    let fits = fits_a_segment(rules.policy, rules.bytes_per_container, segment_bytes);
+    if fits && segments > 0 { 1 } else { segments }
 }
 
-/// Segments of a ring whose kept frames fit into one: they go from one to the other.
-const EVACUATED_WHOLE: u64 = 2;
+/// Whether the frames of open trades, as many as the cap allows, leave room in a segment: they go
+/// from one to the next.
+const fn fits_a_segment(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64) -> bool {
+    let is_open_trades = matches!(
+        policy,
+        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal
+    );
+    is_open_trades && cap_bytes + FRAME_BYTES_MAX as u64 <= segment_bytes
+}
 
 const fn segments_of(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64) -> u64 {
     let usable = segment_bytes - FRAME_BYTES_MAX as u64;
@@ -112,9 +118,7 @@ const fn segments_of(policy: RetentionPolicy, cap_bytes: u64, segment_bytes: u64
         }
         // A part of the oldest segment, and one of the newest.
         RetentionPolicy::SlidingPast { .. } => cap_bytes.div_ceil(usable) + 2,
-        RetentionPolicy::TradeComplete | RetentionPolicy::Minimal if cap_bytes <= usable => {
-            EVACUATED_WHOLE
-        }
+        _ if fits_a_segment(policy, cap_bytes, segment_bytes) => 2,
         // Twice the cap, so that evacuating dead frames always frees half of what it visits.
         RetentionPolicy::TradeComplete | RetentionPolicy::Minimal => {
             2 * cap_bytes.div_ceil(usable) + 2
