@@ -259,19 +259,27 @@ fn a_reader_that_does_not_look_again_is_found() {
     });
 }
 
-/// A trade that stays open is moved from the oldest segment to the head, whose segment is new.
-fn evacuation() {
-    let (mut pool, reader) = pool(4, 5, 16, Omitted::Nothing);
-    let mut ring = Ring::new(rules(RetentionPolicy::TradeComplete, 128), 7);
+/// A trade that stays open is moved from the oldest of so many full segments to the head, whose
+/// segment is new: of the only one where the cap leaves room in it, else of five.
+fn evacuation(segments: u32) {
+    const FRAMES: u32 = 5;
+    let cap = if segments == 1 { 128 } else { 144 };
+    let (mut pool, reader) = pool(segments + 1, FRAMES as usize, 16, Omitted::Nothing);
+    let mut ring = Ring::new(rules(RetentionPolicy::TradeComplete, cap), 7);
     append(&mut ring, &mut pool, 1, 1);
-    for trade in 2..=15 {
+    let next = segments * FRAMES + 1;
+    for trade in 2..next {
         append(&mut ring, &mut pool, u64::from(trade), trade);
         ring.end_trade(&mut pool, trade);
     }
-    assert_eq!((ring.segments(), pool.free()), (3, 1));
+    assert_eq!((ring.segments(), pool.free()), (segments as usize, 1));
     let reader = loom::thread::spawn(move || reader.read());
-    append(&mut ring, &mut pool, 16, 16);
-    assert_eq!(ring.segments(), 3, "the oldest was recycled");
+    append(&mut ring, &mut pool, u64::from(next), next);
+    assert_eq!(
+        ring.segments(),
+        segments as usize,
+        "the oldest was recycled"
+    );
     let (found, changed) = reader.join().expect("the reader's assertions hold");
     let is_found = found.iter().flatten().any(|sequence| *sequence == 1);
     assert!(
@@ -282,12 +290,15 @@ fn evacuation() {
 
 #[test]
 fn what_is_moved_is_read_or_the_move_is_told() {
-    check("evacuation", 3, evacuation);
+    check("evacuation of the only segment", 3, || evacuation(1));
+    check("evacuation of one of five", 2, || evacuation(5));
 }
 
 #[test]
 fn a_descriptor_that_does_not_wait_for_what_was_moved_is_found() {
-    is_found(Planted::EarlyDescriptor, "early descriptor", evacuation);
+    is_found(Planted::EarlyDescriptor, "early descriptor", || {
+        evacuation(1)
+    });
 }
 
 /// A full segment goes to the archive; it is recycled when it is written there.
