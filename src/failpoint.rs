@@ -35,10 +35,11 @@ pub const STEPS: [(&str, bool); 28] = [
     ("archive.slots", true),
     ("archive.manifest", true),
     ("archive.header", true),
-    ("archive.unseal", true),
     ("archive.chunk", true),
     ("archive.slot", true),
     ("archive.seal", true),
+    // Behind steps that leave an archive: kills take the steps in turn.
+    ("archive.unseal", true),
     ("json.file", true),
     ("json.rename", false),
     ("checkpoint.begin", false),
