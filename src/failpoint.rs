@@ -37,9 +37,9 @@ pub const STEPS: [(&str, bool); 28] = [
     ("archive.header", true),
     ("archive.chunk", true),
     ("archive.slot", true),
-    ("archive.seal", true),
-    // Behind steps that leave an archive: kills take the steps in turn.
+    // Behind steps that leave an archive without a seal: kills take the steps in turn.
     ("archive.unseal", true),
+    ("archive.seal", true),
     ("json.file", true),
     ("json.rename", false),
     ("checkpoint.begin", false),
