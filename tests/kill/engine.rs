@@ -362,7 +362,7 @@ fn killed_runs_lose_nothing_and_go_on_to_the_same_bytes() {
             // Every other run keeps its state at every block.
             let seconds = ["0", "5"][random.below(2) as usize];
             command.args(["--checkpoint-seconds", seconds]);
-            let kill = if attempt < 8 {
+            let kill = if attempt < 12 {
                 Kill::choose(&steps, number, 150_000, &mut random)
             } else {
                 Kill::After(60_000_000)
