@@ -306,7 +306,7 @@ impl Aggregator {
             let (first, end) = (part(at), part(at + 1));
             // Anywhere in its part, so that no period of the parameter space is met; always at the
             // same place, so that a run takes the same passes every time.
-            let place = first + spread(at) % (end - first);
+            let place = first + scattered(at) % (end - first);
             reader.read(place..place + 1, &mut |record| {
                 table.push(&[self.rules.row(record)]);
             })?;
@@ -546,7 +546,7 @@ impl Totals {
 }
 
 /// A number that looks like chance, the same for the same `number` (S. Vigna, splitmix64).
-const fn spread(number: u64) -> u64 {
+const fn scattered(number: u64) -> u64 {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

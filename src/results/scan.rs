@@ -15,7 +15,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Records of a piece at most: as many as the loops that compare columns take.
 pub(super) const PIECE: usize = QUANTUM_BARS;
 
-/// Records of a piece that are worth the turn that it waits for.
+/// Records of a piece that are worth taking it and handing it over.
 const PIECE_WORTH: u64 = 64;
 
 /// Pieces that keep all threads at work to the end.

@@ -7,14 +7,14 @@
 use super::order::{COMMIT, PUBLISH, fence};
 use crate::{Error, Result, zeros};
 use memmap2::{Advice, MmapMut};
-use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, FsWord, fallocate, fstatfs};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 /// What `statfs` says of a file system in memory (`linux/magic.h`).
-const TMPFS_MAGIC: i64 = 0x0102_1994;
+const TMPFS_MAGIC: FsWord = 0x0102_1994;
 
 /// A file mapped for writing.
 pub(super) struct Map {
