@@ -11,7 +11,7 @@
 use super::scan::PIECE;
 use super::statistics::{COLUMNS, Row};
 use crate::kernel::{self, WORDS};
-use crate::spread::spread;
+use crate::spread::Spread;
 use std::sync::{Mutex, PoisonError};
 
 /// Parts of an interval.
@@ -91,14 +91,18 @@ impl Table {
             }
         };
         std::thread::scope(|scope| {
+            let mut spread = Spread::new();
+            let anywhere = spread.anywhere();
             for number in 1..threads as u32 {
-                let start = move || {
-                    spread(number);
+                let begin = move || {
+                    anywhere.go();
                     work();
                 };
                 // Where the system gives no thread, this one does the work.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, start);
+                let start = || std::thread::Builder::new().spawn_scoped(scope, begin);
+                let _ = spread.start(number, start);
             }
+            spread.home();
             work();
         });
     }

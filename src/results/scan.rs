@@ -6,7 +6,7 @@
 
 use crate::Result;
 use crate::plan::STACK_BYTES;
-use crate::spread::spread;
+use crate::spread::Spread;
 use admf_formats::result::ResultRecord;
 use admf_formats::units::QUANTUM_BARS;
 use std::ops::Range;
@@ -109,10 +109,7 @@ pub(super) fn scan<R: Records + ?Sized, B: Send>(
         changed: Condvar::new(),
     };
     let fold = Mutex::new(fold);
-    let work = |number| {
-        if threads > 1 {
-            spread(number);
-        }
+    let work = || {
         let _guard = EndOnPanic(&scan);
         let done = scan.work(&read, &fold);
         if done.is_err() {
@@ -122,16 +119,22 @@ pub(super) fn scan<R: Records + ?Sized, B: Send>(
     };
     std::thread::scope(|scope| {
         let work = &work;
-        let start = |number| {
+        let mut spread = Spread::new();
+        let anywhere = spread.anywhere();
+        let start = || {
             std::thread::Builder::new()
                 .name("results".to_owned())
                 .stack_size(STACK_BYTES as usize)
-                .spawn_scoped(scope, move || work(number))
+                .spawn_scoped(scope, move || {
+                    anywhere.go();
+                    work()
+                })
         };
         // Where the system gives no more threads, those that there are do the work.
-        let others = (1..threads as u32).map_while(|number| start(number).ok());
+        let others = (1..threads as u32).map_while(|number| spread.start(number, start).ok());
         let others: Vec<_> = others.collect();
-        let mut done = work(0);
+        spread.home();
+        let mut done = work();
         for thread in others {
             done = done.and(thread.join().expect("folding a record does not panic"));
         }

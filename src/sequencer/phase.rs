@@ -15,7 +15,7 @@ use crate::segment::retention::{Backing, Compression, RetentionPolicy};
 use crate::segment::{
     ArchiveHandle, ArchiveOptions, ArchiveRecords, ArchiveWriter, Pool, committed, scan_records,
 };
-use crate::spread::spread;
+use crate::spread::Spread;
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
 use crate::topology::{self, Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, Worker};
@@ -745,34 +745,44 @@ fn run_workers(
 ) -> Result<()> {
     let settings = run.settings;
     let next = AtomicU64::new(0);
+    let work = |worker| {
+        let ended = run_worker(run, manifest, worker, &next, done, archive, table, kept);
+        if ended.is_err() {
+            // The others need not go on: the run fails.
+            next.store(u64::MAX / 2, Ordering::Relaxed);
+        }
+        ended
+    };
+    let mut spread = Spread::new();
+    let anywhere = spread.anywhere();
     let outcomes: Vec<Result<TileEnd>> = crossbeam::thread::scope(|scope| {
-        let workers: Vec<_> = (0..run.plan.workers)
+        let work = &work;
+        // This thread is the first worker: it need not wait for its turn on a processor.
+        let others: Vec<_> = (1..run.plan.workers as u32)
             .map(|worker| {
-                let next = &next;
-                scope
-                    .builder()
-                    .name(format!("worker-{worker}"))
-                    .stack_size(plan::STACK_BYTES as usize)
-                    .spawn(move |_| {
-                        let worker = worker as u32;
-                        spread(worker);
-                        let ended =
-                            run_worker(run, manifest, worker, next, done, archive, table, kept);
-                        if ended.is_err() {
-                            // The others need not go on: the run fails.
-                            next.store(u64::MAX / 2, Ordering::Relaxed);
-                        }
-                        ended
-                    })
-                    .map_err(Error::io("start a worker for", &settings.pools))
+                let start = || {
+                    scope
+                        .builder()
+                        .name(format!("worker-{worker}"))
+                        .stack_size(plan::STACK_BYTES as usize)
+                        .spawn(move |_| {
+                            anywhere.go();
+                            work(worker)
+                        })
+                };
+                let started = spread.start(worker, start);
+                started.map_err(Error::io("start a worker for", &settings.pools))
             })
             .collect();
+        spread.home();
+        let own = work(0);
         let join = |worker: Result<crossbeam::thread::ScopedJoinHandle<'_, Result<TileEnd>>>| {
             worker?
                 .join()
                 .expect("panics of containers are caught in their tile")
         };
-        workers.into_iter().map(join).collect()
+        let others = others.into_iter().map(join);
+        std::iter::once(own).chain(others).collect()
     })
     .expect("every worker was joined");
     let mut stopped = false;
