@@ -74,7 +74,7 @@ mod empty {
         file.write_all_at(bytes, offset)
     }
 
-    /// Writes so many zeros at an offset.
+    /// Writes so many zeros into a hole at an offset. One in memory is as good as they are.
     #[inline(always)]
     pub fn fill(
         _: &'static str,
@@ -82,6 +82,9 @@ mod empty {
         bytes: u64,
         offset: u64,
     ) -> Result<(), std::io::Error> {
+        if crate::zeros::is_in_memory(file)? {
+            return Ok(());
+        }
         crate::zeros::write(file, offset, bytes)
     }
 
@@ -274,7 +277,7 @@ mod active {
         fail(".done")
     }
 
-    /// Writes so many zeros at an offset, in two halves.
+    /// Writes so many zeros into a hole at an offset, in two halves.
     pub fn fill(step: &'static str, file: &File, bytes: u64, offset: u64) -> Result<(), io::Error> {
         write(step, file, &vec![0; bytes as usize], offset)
     }

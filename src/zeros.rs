@@ -3,8 +3,19 @@
 //! A file system keeps what comes in one write in pages as large as it has. What is written into
 //! them later, a little here and there, finds them, and so does whoever maps or syncs the file.
 
+use rustix::fs::{FsWord, fstatfs};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
+
+/// What `statfs` says of a file system in memory (`linux/magic.h`).
+const TMPFS_MAGIC: FsWord = 0x0102_1994;
+
+/// Whether the file lies in memory.
+///
+/// Errors: those of the system.
+pub(crate) fn is_in_memory(file: &File) -> io::Result<bool> {
+    Ok(fstatfs(file)?.f_type == TMPFS_MAGIC)
+}
 
 /// What is written many times over.
 static ZEROS: [u8; 16 << 10] = [0; 16 << 10];

@@ -215,8 +215,12 @@ impl ArchiveWriter {
             sent.expect("the stock has room for its buffers");
         }
         for _ in 0..batches {
+            let batch = Batch {
+                records: Vec::with_capacity(BATCH_RECORDS),
+                frames: Vec::with_capacity(BATCH_FRAME_BYTES),
+            };
             batches_back
-                .send(Batch::default())
+                .send(batch)
                 .expect("the stock has room for its batches");
         }
         let failure = Failure::default();
@@ -242,8 +246,9 @@ impl ArchiveWriter {
                 .map(|chain| (chain.container, chain.last_chunk))
                 .collect(),
             kept: kept.to_vec(),
-            out: Vec::new(),
-            slots: Vec::new(),
+            // What a batch comes to: a list that grows would leave its smaller selves in the heap.
+            out: Vec::with_capacity(BATCH_FRAME_BYTES + BATCH_RECORDS * CHUNK_HEADER_BYTES),
+            slots: Vec::with_capacity(BATCH_RECORDS * SLOT_BYTES),
             on_commit,
         };
         let (told, delay) = (Arc::clone(&failure), options.delay);
@@ -557,8 +562,8 @@ impl Files {
                 .truncate(true)
                 .open(&temporary)?;
             failpoint::set_len(&file, header.chunks_offset())?;
-            // Slots come in runs of a few: into holes each would take twice the time, and the sync
-            // at the end a third more.
+            // Slots come in runs of a few: into holes of a disk each would take twice the time, and
+            // the sync at the end a third more.
             failpoint::fill("archive.slots", &file, slots, header.slots_offset())?;
             failpoint::write("archive.manifest", &file, manifest, manifest_at)?;
             failpoint::write("archive.header", &file, &header.encode(), 0)?;

@@ -7,14 +7,11 @@
 use super::order::{COMMIT, PUBLISH, fence};
 use crate::{Error, Result, zeros};
 use memmap2::{Advice, MmapMut};
-use rustix::fs::{FallocateFlags, FsWord, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-
-/// What `statfs` says of a file system in memory (`linux/magic.h`).
-const TMPFS_MAGIC: FsWord = 0x0102_1994;
 
 /// A file mapped for writing.
 pub(super) struct Map {
@@ -31,7 +28,7 @@ impl Map {
         // Written first: the pages come in large pieces then, and a first touch of each that is
         // there already takes a twentieth of the time. In memory that allocates them too.
         let mut map = Map::create_with(path, bytes, |file| {
-            if fstatfs(file)?.f_type != TMPFS_MAGIC {
+            if !zeros::is_in_memory(file)? {
                 allocate(file, bytes)?;
             }
             zeros::write(file, 0, bytes as u64)

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
-/// Threads: a sync waits for the disk, not for a processor.
-const THREADS: u64 = 4;
+/// Threads: a sync waits for the disk, not for a processor. As many as ten thousand containers have
+/// archives: larger sweeps have no more.
+const THREADS: u64 = 3;
 
 /// Archives that wait for a thread at most.
 const WAITING: usize = 8;
