@@ -96,7 +96,7 @@ exits: {stop_loss: {atr: 2, period: 14}, take_profit: {atr: 3, period: fast}}
     fn no_tile_needs_more_than_is_counted() {
         let dimension = |name: &str, from: u32, to: u32| Dimension {
             name: name.to_owned(),
-            values: (from..to).map(f64::from).collect(),
+            values: (from..to).map(f64::from).collect::<Vec<_>>().into(),
         };
         for overlap in [30, 10, 0] {
             let slow = 35 - overlap;

@@ -12,6 +12,7 @@ mod shard;
 mod sobol;
 mod space;
 mod tile;
+mod values;
 
 pub use constraint::Constraint;
 pub(crate) use permutation::Permutation;
@@ -20,3 +21,4 @@ pub use sampler::{Method, SAMPLES_MAX, Sampler};
 pub use shard::{SHARDS_MAX, Shard};
 pub use space::{Dimension, Space};
 pub use tile::{Tile, TileGrid};
+pub use values::Values;

@@ -1,10 +1,12 @@
 //! Values of one sampled parameter: a share of 0 to 1 in, a value out.
 
+use super::values::Values;
+
 /// What a sampled parameter may be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Range {
     /// One of these, each as likely; at least one.
-    Choice(Vec<f64>),
+    Choice(Values),
     /// Any number from `min` to `max`.
     Linear {
         /// Lowest value.
@@ -40,8 +42,8 @@ impl Range {
     pub fn at(&self, share: f64) -> f64 {
         match self {
             Range::Choice(values) => {
-                let place = (share * values.len() as f64) as usize;
-                values[place.min(values.len() - 1)]
+                let place = (share * values.len() as f64) as u64;
+                values.at(place.min(values.len() - 1))
             }
             Range::Linear { min, max } => (min + share * (max - min)).clamp(*min, *max),
             Range::Log { min, max } => between_logs(*min, *max, share).clamp(*min, *max),
@@ -57,10 +59,7 @@ impl Range {
     /// The least and the greatest value.
     pub fn ends(&self) -> [f64; 2] {
         match self {
-            Range::Choice(values) => [
-                values.iter().copied().fold(f64::INFINITY, f64::min),
-                values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            ],
+            Range::Choice(values) => values.ends(),
             Range::Linear { min, max }
             | Range::Log { min, max }
             | Range::Integer { min, max }
@@ -71,7 +70,7 @@ impl Range {
     /// How many values there are, where they can be counted.
     pub fn count(&self) -> Option<u64> {
         match self {
-            Range::Choice(values) => Some(values.len() as u64),
+            Range::Choice(values) => Some(values.len()),
             Range::Integer { min, max } | Range::LogInteger { min, max } => {
                 Some((max - min) as u64 + 1)
             }
@@ -82,7 +81,7 @@ impl Range {
     /// Bytes that it keeps.
     pub fn bytes(&self) -> usize {
         match self {
-            Range::Choice(values) => values.len() * 8,
+            Range::Choice(values) => values.bytes(),
             _ => 0,
         }
     }
@@ -111,7 +110,7 @@ mod tests {
                 assert!((found - expected).abs() < 1e-9, "{range:?}: {found}");
             }
         };
-        check(Range::Choice(vec![7.0, 3.0, 5.0]), [7.0, 3.0, 5.0]);
+        check(Range::Choice(vec![7.0, 3.0, 5.0].into()), [7.0, 3.0, 5.0]);
         check(
             Range::Linear {
                 min: -1.0,

@@ -2,6 +2,7 @@
 
 use super::constraint::Constraint;
 use super::sampler::Sampler;
+use super::values::Values;
 use admf_formats::units::PARAMETERS_MAX;
 
 /// The most raw sets of a space; their numbers must stay cheap to find.
@@ -22,7 +23,7 @@ pub struct Dimension {
     /// Name of the parameter.
     pub name: String,
     /// Values, at least one.
-    pub values: Vec<f64>,
+    pub values: Values,
 }
 
 /// Where raw sets come from.
@@ -36,7 +37,7 @@ enum Points {
 
 /// All parameter sets of a sweep.
 ///
-/// Memory: the values, and under constraints 8 bytes per 64 raw sets, for spaces of more than two
+/// Memory: the values that are listed, and under constraints 8 bytes per 64 raw sets, for spaces of more than two
 /// million less: 256 KiB up to 134 million, 8 MiB at most.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
@@ -62,7 +63,7 @@ impl Space {
         let raw_len = dimensions
             .iter()
             .try_fold(1_u64, |product, dimension| {
-                product.checked_mul(dimension.values.len() as u64)
+                product.checked_mul(dimension.values.len())
             })
             .filter(|product| *product <= RAW_SETS_MAX)
             .ok_or_else(|| {
@@ -136,7 +137,7 @@ impl Space {
         match &self.points {
             Points::Grid(dimensions) => dimensions
                 .iter()
-                .map(|dimension| dimension.values.len() as u64)
+                .map(|dimension| dimension.values.len())
                 .collect(),
             Points::Samples(sampler) => vec![sampler.len()],
         }
@@ -165,13 +166,7 @@ impl Space {
         let ends: Vec<[f64; 2]> = match &self.points {
             Points::Grid(dimensions) => dimensions
                 .iter()
-                .map(|dimension| {
-                    let values = dimension.values.iter().copied();
-                    [
-                        values.clone().fold(f64::INFINITY, f64::min),
-                        values.fold(f64::NEG_INFINITY, f64::max),
-                    ]
-                })
+                .map(|dimension| dimension.values.ends())
                 .collect(),
             Points::Samples(sampler) => sampler
                 .ranges()
@@ -195,7 +190,7 @@ impl Space {
         let values: usize = match &self.points {
             Points::Grid(dimensions) => dimensions
                 .iter()
-                .map(|dimension| dimension.values.len() * 8)
+                .map(|dimension| dimension.values.bytes())
                 .sum(),
             Points::Samples(sampler) => {
                 let ranges = sampler.ranges().iter();
@@ -213,8 +208,8 @@ impl Space {
         };
         let mut values = [0.0; PARAMETERS_MAX];
         for (side, dimension) in dimensions.iter().enumerate().rev() {
-            let count = dimension.values.len() as u64;
-            values[side] = dimension.values[(raw % count) as usize];
+            let count = dimension.values.len();
+            values[side] = dimension.values.at(raw % count);
             raw /= count;
         }
         values
@@ -270,7 +265,11 @@ mod tests {
         let names = ["a", "b", "c"];
         let dimensions = lengths.iter().zip(names).map(|(length, name)| Dimension {
             name: name.to_owned(),
-            values: (0..*length).map(|value| value as f64).collect(),
+            values: Values::Steps {
+                min: 0.0,
+                step: 1.0,
+                count: *length as u64,
+            },
         });
         let constraints = constraint
             .map(|text| Constraint::parse(text, &names[..lengths.len()]))
@@ -334,7 +333,7 @@ mod tests {
         let check = |sides: &[usize], stride: u64, bytes: usize| {
             let dimensions = sides.iter().map(|length| Dimension {
                 name: "a".to_owned(),
-                values: vec![0.0; *length],
+                values: vec![0.0; *length].into(),
             });
             let space = Space::new(dimensions.collect(), Vec::new()).expect("not empty");
             assert_eq!(space.stride, stride);
@@ -352,7 +351,7 @@ mod tests {
         let huge = vec![
             Dimension {
                 name: "a".to_owned(),
-                values: vec![0.0; 1 << 20]
+                values: vec![0.0; 1 << 20].into(),
             };
             2
         ];

@@ -131,7 +131,7 @@ mod tests {
         ) {
             let dimensions = lengths
                 .iter()
-                .map(|length| Dimension { name: "x".to_owned(), values: vec![0.0; *length] })
+                .map(|length| Dimension { name: "x".to_owned(), values: vec![0.0; *length].into() })
                 .collect();
             let Ok(space) = Space::new(dimensions, Vec::new()) else { return Ok(()) };
             let grid = TileGrid::new(&space, cap);

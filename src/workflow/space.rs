@@ -8,7 +8,7 @@
 use super::document::Node;
 use super::words;
 use crate::Result;
-use crate::sweep::{Constraint, Dimension, Method, Range, Sampler, Space, between_logs};
+use crate::sweep::{Constraint, Dimension, Method, Range, Sampler, Space, Values, between_logs};
 use serde_json::Value;
 
 /// Values that one parameter may take at most; each is 8 bytes of the plan.
@@ -65,18 +65,19 @@ pub(super) fn range(
     check: impl Fn(f64) -> Result<(), String>,
 ) -> Result<Range> {
     let range = match node.value() {
-        Value::Array(_) => Range::Choice(list(node)?),
+        Value::Array(_) => Range::Choice(list(node)?.into()),
         Value::Object(map) if map.contains_key("choice") => {
             node.map(&["choice"])?;
-            Range::Choice(list(&node.need("choice", "[5, 10]")?)?)
+            Range::Choice(list(&node.need("choice", "[5, 10]")?)?.into())
         }
         Value::Object(_) => between(node, is_sampled)?,
-        _ => Range::Choice(vec![
-            node.number("a number, a list or {min, max, step}", |_| true)?,
-        ]),
+        _ => {
+            let number = node.number("a number, a list or {min, max, step}", |_| true)?;
+            Range::Choice(vec![number].into())
+        }
     };
     match &range {
-        Range::Choice(values) => values.iter().try_for_each(|value| check(*value)),
+        Range::Choice(values) => values.iter().try_for_each(&check),
         _ => range.ends().into_iter().try_for_each(&check),
     }
     .map_err(|message| node.error(message))?;
@@ -163,7 +164,7 @@ fn between(node: &Node<'_>, is_sampled: bool) -> Result<Range> {
     }
 }
 
-fn stepped(node: &Node<'_>, min: f64, max: f64, step: f64) -> Result<Vec<f64>> {
+fn stepped(node: &Node<'_>, min: f64, max: f64, step: f64) -> Result<Values> {
     // A hair of tolerance, so that {min: 0.1, max: 0.3, step: 0.1} has three values.
     let steps = ((max - min) / step + 1e-9).floor();
     if steps >= VALUES_MAX as f64 {
@@ -171,17 +172,12 @@ fn stepped(node: &Node<'_>, min: f64, max: f64, step: f64) -> Result<Vec<f64>> {
             "more than {VALUES_MAX} values; make the step larger"
         )));
     }
-    Ok((0..=steps as u64).map(|k| min + k as f64 * step).collect())
+    let count = steps as u64 + 1;
+    Ok(Values::Steps { min, step, count })
 }
 
 /// So many values from end to end; whole ones are the nearest, each once.
-fn counted(
-    node: &Node<'_>,
-    min: f64,
-    max: f64,
-    is_log: bool,
-    is_integer: bool,
-) -> Result<Vec<f64>> {
+fn counted(node: &Node<'_>, min: f64, max: f64, is_log: bool, is_integer: bool) -> Result<Values> {
     let count = node.count()?;
     if count > VALUES_MAX {
         return Err(node.error(format!("more than {VALUES_MAX} values; take fewer")));
@@ -203,7 +199,7 @@ fn counted(
         })
         .collect();
     values.dedup();
-    Ok(values)
+    Ok(values.into())
 }
 
 /// The parameter sets of these named ranges.
