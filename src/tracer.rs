@@ -27,8 +27,8 @@ pub const fn segment_bytes(rules: &TraceRules) -> u64 {
 pub struct Tracer {
     selection: EventSet,
     ring: Ring,
-    /// The log of closed trades, where it is kept.
-    trades: Option<Ring>,
+    /// The log of closed trades, where it is kept: few tracers do.
+    trades: Option<Box<Ring>>,
     /// Closed trades that keep their events, where there are such.
     kept: Option<Box<Kept>>,
 }
@@ -38,7 +38,7 @@ pub struct Tracer {
 struct Kept {
     sets: KeptTrades,
     /// On their way to the archive, where a condition keeps them.
-    stream: Option<Ring>,
+    stream: Option<Box<Ring>>,
 }
 
 /// Whether a saved tracer has a log of closed trades, sets of them, and a stream of them.
@@ -64,9 +64,12 @@ impl Tracer {
         Tracer {
             selection: rules.events,
             ring: Ring::new(*rules, container),
-            trades: rules.store_trades.then(|| Ring::new(log, container)),
+            trades: rules
+                .store_trades
+                .then(|| Box::new(Ring::new(log, container))),
             kept: Tracer::keeps_trades(rules).then(|| {
-                let stream = rules.keep.condition.map(|_| Ring::new(log, container));
+                let stream = rules.keep.condition;
+                let stream = stream.map(|_| Box::new(Ring::new(log, container)));
                 Box::new(Kept {
                     sets: KeptTrades::new(rules.keep),
                     stream,
@@ -97,8 +100,10 @@ impl Tracer {
 
     /// Bytes of a tracer beside itself and its segments.
     pub const fn bytes(rules: &TraceRules) -> u64 {
-        let streams = 2 * size_of::<Ring>() as u64;
-        ring_bytes(rules) + rules.keep.bytes() + if rules.keep.is_none() { 0 } else { streams }
+        let ring = size_of::<Ring>() as u64;
+        let log = if rules.store_trades { ring } else { 0 };
+        let streams = if rules.keep.is_none() { 0 } else { 2 * ring };
+        ring_bytes(rules) + rules.keep.bytes() + log + streams
     }
 
     /// Whether nothing is ever kept.
