@@ -337,6 +337,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
             &prepared.finished,
             || run_phase(phase_run, folder),
         )?;
+        let elapsed = started.elapsed().as_secs_f64();
         if !is_quiet && has_windows {
             show::window_outcome(label, &outcome);
         } else if !is_quiet {
@@ -345,7 +346,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         if arguments.json && !has_windows {
             let value = serde_json::from_slice(&to_json_bytes(&outcome.aggregate));
             aggregates.insert(plan.phase.clone(), value.expect("our own JSON is valid"));
-            seconds.insert(plan.phase.clone(), started.elapsed().as_secs_f64().into());
+            seconds.insert(plan.phase.clone(), elapsed.into());
         }
         Ok(outcome)
     };
