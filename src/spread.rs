@@ -104,6 +104,7 @@ mod tests {
         let threads: Vec<_> = numbers
             .map(|number| spread.start(number, || std::thread::spawn(begin)))
             .collect();
+        let is_bound = spread.now.is_some();
         spread.home();
         assert_eq!(now().processors().collect::<Vec<_>>(), before);
         let mut places = Vec::new();
@@ -111,6 +112,10 @@ mod tests {
             let (bound, free) = thread.join().expect("no panic");
             places.extend(bound);
             assert_eq!(free, before);
+        }
+        if !is_bound {
+            eprintln!("skipped in part: this system binds no thread to a processor");
+            return;
         }
         places.sort_unstable();
         assert_eq!(places, before);
