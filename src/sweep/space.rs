@@ -37,8 +37,8 @@ enum Points {
 
 /// All parameter sets of a sweep.
 ///
-/// Memory: the values that are listed, and under constraints 8 bytes per 64 raw sets, for spaces of more than two
-/// million less: 256 KiB up to 134 million, 8 MiB at most.
+/// Memory: the values that are listed, and under constraints 8 bytes per 64 raw sets, for spaces of
+/// more than two million less: 256 KiB up to 134 million, 8 MiB at most.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
     points: Points,

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::sweep::{Constraint, Dimension, Method, Range, Sampler, Space, Values, between_logs};
 use serde_json::Value;
 
-/// Values that one parameter may take at most; each is 8 bytes of the plan.
+/// Values that one parameter may take at most; each that is listed is 8 bytes of the plan.
 const VALUES_MAX: u64 = 1 << 20;
 
 /// How sets are drawn.
