@@ -212,12 +212,15 @@ dispatched! {
     ), window_means, window_means
 }
 dispatched! {
-    /// Standard deviations of windows about their means: of bar k over the closes from k on, as many
-    /// as there are closes more than bars, and one. `means` and `into` have one entry per bar.
+    /// Standard deviations of windows with these means: of bar k over the closes from k on, as many
+    /// as there are closes more than bars, and one. `squares` are the sums of squared distances from a
+    /// window's last close, of the `summed` closes before which they end, and of all of them after
+    /// that. `means`, `squares` and `into` have one entry per bar.
     pub fn window_deviations(
         closes: &[f64],
+        summed: usize,
         means: &[f64],
-        divisor: f64,
+        squares: &mut [f64],
         into: &mut [f64],
     ), window_deviations, window_deviations
 }

@@ -16,11 +16,18 @@ pub(super) struct Carry {
 
 /// Means and standard deviations of the last closes of a block: all bands of a length are made of
 /// them, whatever their width. Bands of one length follow one another, so one is kept.
+///
+/// With d the distances of the closes from the last one, the variance is the mean of d squared less
+/// the square of the mean of d. Its error is that of a sum of n numbers, since of n closes none lies
+/// further from their mean than sqrt(n - 1) deviations, and closes that are all the same have none. A
+/// longer window's sum of squares goes on where that of a shorter one of the same bar ended.
 pub(super) struct Deviations {
     /// The length, and the first bar; none where the block is new.
     of: Option<(u32, usize)>,
     means: Box<[f64]>,
     deviations: Box<[f64]>,
+    /// Sums of squares, by bar of the block.
+    squares: Box<[f64]>,
 }
 
 impl Deviations {
@@ -31,12 +38,13 @@ impl Deviations {
             of: None,
             means: vec![0.0; bars].into(),
             deviations: vec![0.0; bars].into(),
+            squares: vec![0.0; bars].into(),
         }
     }
 
     /// Bytes on the heap for these features.
     pub(super) fn bytes(features: &[Feature], block_bars_max: usize) -> usize {
-        2 * Deviations::bars(features, block_bars_max) * size_of::<f64>()
+        3 * Deviations::bars(features, block_bars_max) * size_of::<f64>()
     }
 
     fn bars(features: &[Feature], block_bars_max: usize) -> usize {
@@ -67,7 +75,15 @@ impl Deviations {
             history.window_means(start, window, means);
             let first = history.origin() + start + 1 - window;
             let closes = &history.close[first..first + bars + window - 1];
-            kernel::window_deviations(closes, means, f64::from(n), deviations);
+            let squares = &mut self.squares[start..end];
+            let summed = match self.of {
+                Some((shorter, from)) if shorter < n && from <= start => shorter as usize,
+                _ => {
+                    squares.fill(0.0);
+                    0
+                }
+            };
+            kernel::window_deviations(closes, summed, means, squares, deviations);
             self.of = Some((n, start));
         }
         [means, deviations]

@@ -508,30 +508,48 @@ pub(super) fn window_means(last: [&[f64]; 2], before: [&[f64]; 2], divisor: f64,
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
+pub(super) fn window_deviations(
+    closes: &[f64],
+    summed: usize,
+    means: &[f64],
+    squares: &mut [f64],
+    into: &mut [f64],
+) {
+    const FOURS: usize = SUMS / 4;
     let bars = into.len();
     let window = closes.len() + 1 - bars;
-    let divisor4 = _mm256_set1_pd(divisor);
+    let (zero, length) = (_mm256_setzero_pd(), _mm256_set1_pd(window as f64));
     let (whole, rest) = into.as_chunks_mut::<SUMS>();
     let (whole_means, rest_means) = means[..bars].as_chunks::<SUMS>();
-    for (at, (into, means)) in whole.iter_mut().zip(whole_means).enumerate() {
-        let mean = |four: usize| load(&means.as_chunks().0[four]);
-        let means = [mean(0), mean(1), mean(2), mean(3)];
-        let mut squares = [_mm256_setzero_pd(); SUMS / 4];
+    let (whole_squares, rest_squares) = squares[..bars].as_chunks_mut::<SUMS>();
+    let whole = whole.iter_mut().zip(whole_means).zip(whole_squares);
+    for (at, ((into, means), squares)) in whole.enumerate() {
         let closes = &closes[at * SUMS..][..window + SUMS - 1];
-        for closes in closes.array_windows::<SUMS>() {
-            for four in 0..SUMS / 4 {
-                let away = _mm256_sub_pd(means[four], load(&closes.as_chunks().0[four]));
-                squares[four] = _mm256_add_pd(squares[four], _mm256_mul_pd(away, away));
+        let of = |sixteen: &[f64; SUMS]| -> [__m256d; FOURS] {
+            std::array::from_fn(|four| load(&sixteen.as_chunks().0[four]))
+        };
+        let own = of(closes.last_chunk().expect("as many bars as that"));
+        let mut sums = of(squares);
+        for earlier in closes[..closes.len() - summed].array_windows().rev() {
+            for (four, earlier) in of(earlier).into_iter().enumerate() {
+                let away = _mm256_sub_pd(earlier, own[four]);
+                sums[four] = _mm256_add_pd(sums[four], _mm256_mul_pd(away, away));
             }
         }
-        let fours = into.as_chunks_mut().0.iter_mut();
-        for (into, squares) in fours.zip(squares) {
-            store(into, _mm256_sqrt_pd(_mm256_div_pd(squares, divisor4)));
+        let means = of(means);
+        let (squares, into) = (squares.as_chunks_mut().0, into.as_chunks_mut().0);
+        for four in 0..FOURS {
+            store(&mut squares[four], sums[four]);
+            let away = _mm256_sub_pd(means[four], own[four]);
+            let mean = _mm256_div_pd(sums[four], length);
+            let variance = _mm256_sub_pd(mean, _mm256_mul_pd(away, away));
+            // As `greater` has it: the second one where they are equal.
+            let variance = _mm256_max_pd(variance, zero);
+            store(&mut into[four], _mm256_sqrt_pd(variance));
         }
     }
-    let done = bars - rest.len();
-    portable::window_deviations_each(&closes[done..], rest_means, divisor, rest);
+    let closes = &closes[bars - rest.len()..];
+    portable::window_deviations_each(closes, summed, rest_means, rest_squares, rest);
 }
 
 #[target_feature(enable = "avx2")]

@@ -185,44 +185,71 @@ pub(super) fn window_means(last: [&[f64]; 2], before: [&[f64]; 2], divisor: f64,
 /// Bars at a time of which deviations are summed: sums of fewer would wait for one another.
 pub(super) const SUMS: usize = 2 * LANES;
 
-/// Several bars at a time, each over its own window in order.
+/// Several bars at a time.
 #[inline(always)]
-pub(super) fn window_deviations(closes: &[f64], means: &[f64], divisor: f64, into: &mut [f64]) {
+pub(super) fn window_deviations(
+    closes: &[f64],
+    summed: usize,
+    means: &[f64],
+    squares: &mut [f64],
+    into: &mut [f64],
+) {
     let bars = into.len();
-    let means = &means[..bars];
     let window = closes.len() + 1 - bars;
     let (whole, rest) = into.as_chunks_mut::<SUMS>();
-    let (whole_means, rest_means) = means.as_chunks::<SUMS>();
-    for (at, (into, means)) in whole.iter_mut().zip(whole_means).enumerate() {
-        let mut squares = [0.0; SUMS];
+    let (whole_means, rest_means) = means[..bars].as_chunks::<SUMS>();
+    let (whole_squares, rest_squares) = squares[..bars].as_chunks_mut::<SUMS>();
+    let whole = whole.iter_mut().zip(whole_means).zip(whole_squares);
+    for (at, ((into, means), squares)) in whole.enumerate() {
         let closes = &closes[at * SUMS..][..window + SUMS - 1];
-        for closes in closes.array_windows::<SUMS>() {
-            for lane in 0..SUMS {
-                let away = means[lane] - closes[lane];
-                squares[lane] += away * away;
-            }
-        }
-        *into = squares.map(|squares| (squares / divisor).sqrt());
+        deviations(closes, summed, means, squares, into);
     }
-    let done = bars - rest.len();
-    window_deviations_each(&closes[done..], rest_means, divisor, rest);
+    let closes = &closes[bars - rest.len()..];
+    window_deviations_each(closes, summed, rest_means, rest_squares, rest);
 }
 
 /// One bar at a time.
 #[inline(always)]
 pub(super) fn window_deviations_each(
     closes: &[f64],
+    summed: usize,
     means: &[f64],
-    divisor: f64,
+    squares: &mut [f64],
     into: &mut [f64],
 ) {
     let window = closes.len() + 1 - into.len();
-    for (at, (into, mean)) in into.iter_mut().zip(means).enumerate() {
-        let squares = closes[at..][..window].iter().fold(0.0, |sum, close| {
-            let away = mean - close;
-            sum + away * away
-        });
-        *into = (squares / divisor).sqrt();
+    let (means, squares) = (means.as_chunks::<1>().0, squares.as_chunks_mut().0);
+    let bars = into.as_chunks_mut().0.iter_mut().zip(means).zip(squares);
+    for (at, ((into, mean), squares)) in bars.enumerate() {
+        deviations(&closes[at..][..window], summed, mean, squares, into);
+    }
+}
+
+/// Of so many bars side by side, each over its own window, from its last close back.
+#[inline(always)]
+fn deviations<const BARS: usize>(
+    closes: &[f64],
+    summed: usize,
+    means: &[f64; BARS],
+    squares: &mut [f64; BARS],
+    into: &mut [f64; BARS],
+) {
+    let (Some(own), window) = (closes.last_chunk::<BARS>(), closes.len() + 1 - BARS) else {
+        return;
+    };
+    for earlier in closes[..closes.len() - summed]
+        .array_windows::<BARS>()
+        .rev()
+    {
+        for bar in 0..BARS {
+            let away = earlier[bar] - own[bar];
+            squares[bar] += away * away;
+        }
+    }
+    for bar in 0..BARS {
+        let away = means[bar] - own[bar];
+        let variance = squares[bar] / window as f64 - away * away;
+        into[bar] = greater(0.0, variance).sqrt();
     }
 }
 

@@ -237,24 +237,33 @@ proptest! {
         window_means(parts(half), parts(0), units, &mut a[..half]);
         portable::window_means(parts(half), parts(0), units, &mut b[..half]);
         prop_assert_eq!(bits(&a), bits(&b));
-        // One window at a time, from its oldest close on.
+        // One window at a time, from its last close back.
         for bars in [0, half, values.len()] {
             let window = values.len() + 1 - bars;
             let means: Vec<f64> = (0..bars).map(|bar| values[bar] + units).collect();
+            let squares = |bar: usize, closes: usize| {
+                let own = values[bar + window - 1];
+                let square = |sum, close: &f64| sum + (close - own) * (close - own);
+                values[bar..bar + window].iter().rev().take(closes).fold(0.0, square)
+            };
             let by_hand: Vec<f64> = (0..bars)
                 .map(|bar| {
-                    let square = |sum, close: &f64| {
-                        sum + (close - means[bar]) * (close - means[bar])
-                    };
-                    let squares = values[bar..bar + window].iter().fold(0.0, square);
-                    (squares / window as f64).sqrt()
+                    let away = means[bar] - values[bar + window - 1];
+                    let variance = squares(bar, window) / window as f64 - away * away;
+                    variance.max(0.0).sqrt()
                 })
                 .collect();
-            let (mut a, mut b) = (means.clone(), means.clone());
-            window_deviations(&values, &means, window as f64, &mut a);
-            portable::window_deviations(&values, &means, window as f64, &mut b);
-            prop_assert_eq!(bits(&a), bits(&by_hand));
-            prop_assert_eq!(bits(&b), bits(&by_hand));
+            let all: Vec<f64> = (0..bars).map(|bar| squares(bar, window)).collect();
+            for summed in [0, window / 3, window - 1] {
+                let some: Vec<f64> = (0..bars).map(|bar| squares(bar, summed)).collect();
+                let (mut a, mut b) = ((some.clone(), means.clone()), (some, means.clone()));
+                window_deviations(&values, summed, &means, &mut a.0, &mut a.1);
+                portable::window_deviations(&values, summed, &means, &mut b.0, &mut b.1);
+                for (squares, deviations) in [a, b] {
+                    prop_assert_eq!(bits(&squares), bits(&all));
+                    prop_assert_eq!(bits(&deviations), bits(&by_hand));
+                }
+            }
         }
     }
 
