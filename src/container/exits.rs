@@ -7,7 +7,6 @@
 use super::orders::{Execution, market};
 use super::{BlockView, Container, ContainerRules, Pending, Sink};
 use crate::execution::{Anchor, BothTouched, Hit, Levels, Line, Reentry, Seen};
-use crate::kernel::next_outside;
 use admf_formats::event::{ExitReason, Order, OrderType};
 use admf_formats::units::F64_NULL;
 use serde::{Deserialize, Serialize};
@@ -32,6 +31,41 @@ impl Plan {
         trail: Line::never(-1.0),
         is_known: true,
     };
+
+    /// Levels of the planned position if it is entered at this price; `None` where one is not known.
+    #[inline(always)]
+    pub(super) fn levels(&self, anchor: Anchor, price: f64) -> Option<Levels> {
+        let anchor = match anchor {
+            Anchor::SignalClose => self.close,
+            Anchor::Fill => price,
+        };
+        self.is_known.then(|| Levels {
+            stop: self.stop.at(anchor),
+            target: self.target.at(anchor),
+            trail: self.trail,
+            best: price,
+        })
+    }
+}
+
+impl Execution {
+    /// Of the exit at this level, during the bar at this offset. Its order is not known yet.
+    #[inline(always)]
+    pub(super) fn at_level(hit: &Hit, block: BlockView<'_>, at: usize) -> Execution {
+        let bar = block.bars.first_bar + at as u64;
+        Execution {
+            reference_price: hit.price,
+            limit: if hit.reason == ExitReason::TakeProfit {
+                hit.level
+            } else {
+                F64_NULL
+            },
+            ts_ns: block.bars.ts_ns[at],
+            bar: bar as u32,
+            booked: bar,
+            order: 0,
+        }
+    }
 }
 
 impl Container {
@@ -60,21 +94,6 @@ impl Container {
             trail,
             is_known: stop.is_known() && target.is_known() && trail.is_known(),
         }
-    }
-
-    /// Levels of the planned position if it is entered at this price; `None` where one is not known.
-    pub(super) fn exits_at(&self, rules: &ContainerRules, price: f64) -> Option<Levels> {
-        let plan = &self.managed.plan;
-        let anchor = match rules.exits.anchor {
-            Anchor::SignalClose => plan.close,
-            Anchor::Fill => price,
-        };
-        plan.is_known.then(|| Levels {
-            stop: plan.stop.at(anchor),
-            target: plan.target.at(anchor),
-            trail: plan.trail,
-            best: price,
-        })
     }
 
     /// A position with these levels is held from bar `booked` on.
@@ -120,13 +139,7 @@ impl Container {
             let until = (scaled + 1).min(end);
             let (lows, highs) = (&bars.low[..until], &bars.high[..until]);
             let levels = &mut self.managed.levels;
-            let at = if rules.exits.trailing_stop.is_some() {
-                levels.next_touch(is_long, lows, highs, first)
-            } else if is_long {
-                next_outside(lows, highs, first, levels.stop, levels.target)
-            } else {
-                next_outside(lows, highs, first, levels.target, levels.stop)
-            };
+            let at = levels.next_reached(&rules.exits, is_long, lows, highs, first);
             if at < until {
                 break (at, at == scaled);
             }
@@ -137,16 +150,11 @@ impl Container {
             first = scaled + 1;
         };
         let levels = &self.managed.levels;
-        let whole = Seen {
-            start: bars.open[at],
-            high: bars.high[at],
-            low: bars.low[at],
-        };
-        let hit = levels.hit(is_long, rules.exits.both_touched, whole);
+        let hit = levels.hit(is_long, rules.exits.both_touched, block.seen(at));
         let hit = hit.expect("the search stops at bars that reach a level");
         let bar = bars.first_bar + at as u64;
         let targets_first = rules.exits.both_touched == BothTouched::TargetFirst;
-        let begins_beyond = hit.price == whole.start;
+        let begins_beyond = hit.price == bars.open[at];
         if is_scaled && (hit.reason == ExitReason::TakeProfit || targets_first && !begins_beyond) {
             self.scale_out(rules, block, at, sink);
         }
@@ -187,32 +195,23 @@ impl Container {
         };
         let units = position.units;
         self.fold_to(block, bar);
+        let at = (bar - block.bars.first_bar) as usize;
+        let mut execution = Execution::at_level(&hit, block, at);
         let plain = market(-units, Some(hit.reason));
-        let (order, limit) = if hit.reason == ExitReason::TakeProfit {
-            let order = Order {
+        let order = if hit.reason == ExitReason::TakeProfit {
+            Order {
                 limit_price: hit.level,
                 order_type: OrderType::Limit as u32,
                 ..plain
-            };
-            (order, hit.level)
+            }
         } else {
-            let order = Order {
+            Order {
                 stop_price: hit.level,
                 order_type: OrderType::Stop as u32,
                 ..plain
-            };
-            (order, F64_NULL)
+            }
         };
-        let ts_ns = block.bars.ts_ns[(bar - block.bars.first_bar) as usize];
-        let order = self.exit_order(&order, ts_ns, bar as u32, sink);
-        let execution = Execution {
-            reference_price: hit.price,
-            limit,
-            ts_ns,
-            bar: bar as u32,
-            booked: bar,
-            order,
-        };
+        execution.order = self.exit_order(&order, execution.ts_ns, execution.bar, sink);
         self.close_position(rules, execution, hit.reason, sink);
         self.block_reentry(rules, units);
     }

@@ -13,6 +13,7 @@ use crate::execution::Levels;
 use crate::strategy::{Mask, Masks, WORDS};
 use admf_formats::event::{ExitReason, OrderStatus, Reason};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// What such a container carries besides.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ fn clear(mask: &mut Mask, from: usize, end: usize) {
 }
 
 /// The first bit in `from..end` that is not set.
-fn first_unset(mask: &Mask, from: usize, end: usize) -> Option<usize> {
+pub(super) fn first_unset(mask: &Mask, from: usize, end: usize) -> Option<usize> {
     (from / 64..WORDS)
         .map(|word| {
             let unset = !mask[word];
@@ -94,15 +95,16 @@ impl Container {
         }
     }
 
-    /// Decisions, fills and exits of the bars `first..end`, all in this block.
+    /// Decisions, fills and exits of these bars, all in this block. Trades that begin and end within
+    /// it are only counted where they may be: see [`ContainerRules::is_guarded`].
     #[inline(never)]
     pub(super) fn run_managed<S: Sink>(
         &mut self,
         rules: &ContainerRules,
         all: &Masks,
         block: BlockView<'_>,
-        first: u64,
-        end: u64,
+        Range { start: first, end }: Range<u64>,
+        counts_closed: bool,
         sink: &mut S,
     ) {
         let start = block.bars.first_bar;
@@ -121,6 +123,17 @@ impl Container {
         self.reset_reentry(all, &mut masks, at(first), at(end));
         let mut from = first;
         while from < end {
+            if counts_closed && self.position.is_none() {
+                let wishes = Wishes {
+                    all,
+                    allowed: &masks,
+                    start,
+                };
+                from = self.live_guarded(rules, wishes, block, from..end, sink);
+                if from >= end {
+                    break;
+                }
+            }
             let close = self.next_close(
                 rules,
                 Wishes {

@@ -12,6 +12,7 @@
 mod books;
 mod entries;
 mod exits;
+mod guarded;
 mod managed;
 mod orders;
 mod plain;
@@ -30,7 +31,7 @@ pub use sink::{NoSink, PerStep, Sink, Untold};
 use watch::Watch;
 use wishes::Wishes;
 
-use crate::execution::{Entry, ExecutionRules, ExitRules, Waiting};
+use crate::execution::{Entry, ExecutionRules, ExitRules, Seen, Waiting};
 use crate::features::{Feature, FeatureColumns};
 use crate::market::{BarBlock, Calendar, LocalTimes};
 use crate::metrics::{BlockFigures, EquityPath};
@@ -139,6 +140,16 @@ impl ContainerRules {
         self.portfolio.max_entries <= 1 && !matches!(self.portfolio.direction, Direction::LongShort)
     }
 
+    /// Whether positions of one side are opened at the market, and closed as a whole by masks, levels
+    /// or a number of bars.
+    #[inline(always)]
+    const fn is_guarded(&self) -> bool {
+        self.is_one_sided()
+            && matches!(self.execution.entry.order, Entry::Market)
+            && self.exits.scale_out.count() == 0
+            && self.exits.end_of_day.is_none()
+    }
+
     /// Whether positions may pay borrow fees.
     const fn pays_by_the_night(&self) -> bool {
         self.execution.borrow.is_some() && !matches!(self.portfolio.direction, Direction::LongOnly)
@@ -204,6 +215,16 @@ impl<'a> BlockView<'a> {
     #[inline(always)]
     fn closes(&self) -> &'a [f64] {
         &self.bars.close[..self.bars.bars]
+    }
+
+    /// The bar at this offset, whole.
+    #[inline(always)]
+    fn seen(&self, at: usize) -> Seen {
+        Seen {
+            start: self.bars.open[at],
+            high: self.bars.high[at],
+            low: self.bars.low[at],
+        }
     }
 
     /// What an entry that is decided on bar `at` of the block is sized by; NaN for nothing.
@@ -428,7 +449,11 @@ impl Container {
         sink: &mut S,
     ) {
         if self.is_managed {
-            self.run_managed(rules, masks, block, first, end, sink);
+            if sink.only_counts_closed() && rules.is_guarded() {
+                self.run_managed(rules, masks, block, first..end, true, &mut sink.lasting());
+            } else {
+                self.run_managed(rules, masks, block, first..end, false, sink);
+            }
         } else if sink.only_counts_closed() && rules.is_one_sided() {
             self.run_plain(rules, masks, block, first, end, &mut sink.lasting());
         } else {

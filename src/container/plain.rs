@@ -18,10 +18,10 @@ use admf_formats::units::{F64_NULL, QUANTUM_BARS};
 use std::ops::Range;
 
 /// Events of one step: of a decision, of an entry or of an exit.
-const EVENTS: u64 = 3;
+pub(super) const EVENTS: u64 = 3;
 
 /// Where a mask has bars, to be asked for one after another.
-struct Bars<'a> {
+pub(super) struct Bars<'a> {
     mask: &'a Mask,
     /// The words that have any, and one behind the last.
     filled: u64,
@@ -29,14 +29,14 @@ struct Bars<'a> {
 
 impl Bars<'_> {
     #[inline(always)]
-    fn of(mask: &Mask) -> Bars<'_> {
+    pub(super) fn of(mask: &Mask) -> Bars<'_> {
         let filled = kernel::filled_words(mask) | 1 << WORDS;
         Bars { mask, filled }
     }
 
     /// The first bar from offset `from` in the block on; some bar beyond the block where there is none.
     #[inline(always)]
-    fn next(&self, from: usize) -> usize {
+    pub(super) fn next(&self, from: usize) -> usize {
         debug_assert!(from < QUANTUM_BARS);
         let word = from / 64;
         let here = self.mask[word % WORDS] & u64::MAX << (from % 64);
@@ -180,7 +180,9 @@ impl Container {
         let price = rules.execution.price_cost.worsen(reference_price, sign);
         let commission = rules.execution.commission;
         let decided = (block, at);
-        let Some(units) = (self.books).plain_units(rules, commission, decided, sign, price) else {
+        let Some(units) =
+            (self.books).plain_units(rules, commission, decided, sign, f64::NAN, price)
+        else {
             let bar = block.bars.first_bar + at as u64;
             self.place(rules, block, bar, sign, sink);
             self.fill(rules, block, bar + 1, sink);
@@ -221,7 +223,7 @@ impl Container {
 
     /// The fill of what is decided on the bar at this offset, of which the next one is in the block.
     #[inline(always)]
-    fn execution(fill: FillAt, block: BlockView<'_>, at: usize) -> Execution {
+    pub(super) fn execution(fill: FillAt, block: BlockView<'_>, at: usize) -> Execution {
         let bars = block.bars;
         let filled = match fill {
             FillAt::NextOpen => at + 1,
@@ -279,7 +281,8 @@ impl Among<'_> {
             let execution = Container::execution(fill, block, at);
             let price = costs.price_cost.worsen(execution.reference_price, sign);
             let decided = (block, at);
-            let units = books.plain_units(self.rules, costs.commission, decided, sign, price);
+            let units =
+                books.plain_units(self.rules, costs.commission, decided, sign, f64::NAN, price);
             let Some(units) = units else {
                 return (trades, at);
             };
@@ -315,21 +318,22 @@ impl Wide for Any<'_> {
 
 impl Books {
     /// Units of an entry that is decided on the bar at this offset, unsigned, where no rule refuses
-    /// it or makes it smaller.
+    /// it or makes it smaller; its `stop` is NaN where it has none.
     #[inline(always)]
-    fn plain_units(
+    pub(super) fn plain_units(
         &self,
         rules: &ContainerRules,
         commission: Commission,
         (block, at): (BlockView<'_>, usize),
         sign: f64,
+        stop: f64,
         price: f64,
     ) -> Option<f64> {
         if self.is_all_in() {
             return self.all_in_units(commission, price).ok();
         }
         let measure = block.measure_at(at, rules);
-        let entry = self.entry(rules, 0.0, sign, measure, f64::NAN, price);
+        let entry = self.entry(rules, 0.0, sign, measure, stop, price);
         if entry.breaches.iter().any(Option::is_some) {
             return None;
         }

@@ -102,7 +102,7 @@ impl Container {
         let price = rules.execution.price_cost.worsen(reference_price, sign);
         let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
         let exits = if self.is_managed {
-            self.exits_at(rules, price)
+            self.managed.plan.levels(rules.exits.anchor, price)
         } else {
             None
         };

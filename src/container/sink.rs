@@ -66,20 +66,24 @@ pub struct Untold {
     pub entries: u64,
     /// Exits: FILL, PORTFOLIO_UPDATE, POSITION_CLOSE.
     pub exits: u64,
+    /// Orders that no decision asked for.
+    pub orders: u64,
 }
 
 impl Untold {
     /// How many of them are selected.
     #[inline(always)]
     pub fn events(&self, selected: PerStep) -> u64 {
-        let [decision, entry, exit] = selected.0.map(u64::from);
-        self.decisions * decision + self.entries * entry + self.exits * exit
+        let steps = [self.decisions, self.entries, self.exits, self.orders];
+        let events = |(step, count): (usize, u64)| count * selected.of_step(step);
+        steps.into_iter().enumerate().map(events).sum()
     }
 }
 
-/// How many events of a decision, of an entry and of an exit are of selected kinds.
+/// How many events of a decision, of an entry, of an exit and of an order alone are of selected
+/// kinds: two bits each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerStep([u8; 3]);
+pub struct PerStep(u8);
 
 impl PerStep {
     /// Where these kinds are selected.
@@ -87,13 +91,24 @@ impl PerStep {
         use EventKind::{
             Fill, Order, OrderRequest, PortfolioUpdate, PositionClose, PositionOpen, Signal,
         };
-        let of =
-            |each: [EventKind; 3]| each.map(|kind| u8::from(kinds.contains(kind))).iter().sum();
-        PerStep([
-            of([Signal, OrderRequest, Order]),
-            of([Fill, PositionOpen, PortfolioUpdate]),
-            of([Fill, PortfolioUpdate, PositionClose]),
-        ])
+        let steps: [&[EventKind]; 4] = [
+            &[Signal, OrderRequest, Order],
+            &[Fill, PositionOpen, PortfolioUpdate],
+            &[Fill, PortfolioUpdate, PositionClose],
+            &[Order],
+        ];
+        let selected =
+            |step: &[EventKind]| step.iter().filter(|kind| kinds.contains(**kind)).count();
+        let bits = steps
+            .iter()
+            .rev()
+            .fold(0, |bits, step| bits << 2 | selected(step) as u8);
+        PerStep(bits)
+    }
+
+    #[inline(always)]
+    const fn of_step(self, step: usize) -> u64 {
+        (self.0 >> (2 * step) & 3) as u64
     }
 }
 

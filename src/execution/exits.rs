@@ -3,8 +3,9 @@
 //! A level is tested against the whole bar, but for the bar on which an order filled between the
 //! open and the close: there against what a position of that bar can have seen ([`Seen`]).
 
-use super::distance::{Amount, Distance, Line};
+use super::distance::{Amount, Distance, Line, Unit};
 use super::scale_out::ScaleOuts;
+use crate::kernel::next_outside;
 use admf_formats::event::ExitReason;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,15 @@ impl ExitRules {
             || self.take_profit.is_some()
             || self.trailing_stop.is_some()
             || self.scale_out.count() > 0
+    }
+
+    /// Whether a level lies as far away as a feature says at the signal.
+    #[inline]
+    pub fn follow_features(&self) -> bool {
+        [self.stop_loss, self.take_profit, self.trailing_stop]
+            .into_iter()
+            .flatten()
+            .any(|distance| matches!(distance.unit, Unit::Feature(_)))
     }
 
     /// Whether nothing closes a position but the strategy and the end of the window.
@@ -192,9 +202,29 @@ impl Levels {
         })
     }
 
+    /// The first bar from `from` on that reaches a level under these rules; the number of bars where
+    /// there is none. The bars before it have passed.
+    #[inline(always)]
+    pub fn next_reached(
+        &mut self,
+        rules: &ExitRules,
+        is_long: bool,
+        lows: &[f64],
+        highs: &[f64],
+        from: usize,
+    ) -> usize {
+        if rules.trailing_stop.is_some() {
+            self.next_touch(is_long, lows, highs, from)
+        } else if is_long {
+            next_outside(lows, highs, from, self.stop, self.target)
+        } else {
+            next_outside(lows, highs, from, self.target, self.stop)
+        }
+    }
+
     /// The first bar from `from` on that reaches a level, bar by bar since the trailing stop moves;
     /// the number of bars where there is none. The bars before it have passed.
-    pub fn next_touch(&mut self, is_long: bool, lows: &[f64], highs: &[f64], from: usize) -> usize {
+    fn next_touch(&mut self, is_long: bool, lows: &[f64], highs: &[f64], from: usize) -> usize {
         let bars = lows[from..].iter().zip(&highs[from..]);
         for (at, (&low, &high)) in bars.enumerate() {
             let (stop, _) = self.stop(is_long);

@@ -261,7 +261,7 @@ fn entry(random: &mut Random, period: u64) -> String {
 }
 
 /// Exits beside the strategy's own, each in every third case.
-fn exits(random: &mut Random, period: u64) -> String {
+pub(crate) fn exits(random: &mut Random, period: u64) -> String {
     let mut keys = Vec::new();
     for level in ["stop_loss", "take_profit", "trailing_stop"] {
         if random.once_in(3) {
