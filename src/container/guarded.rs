@@ -205,13 +205,14 @@ impl Guarded<'_> {
             first + bars.of(&self.container.parameters) as usize - 1
         });
         let close = signal.min(longest);
-        // On the bar of the decision levels work too, and first.
+        // On the bar of the last decision levels work too, and first.
         let until = (close + 1).min(end);
         if exits.has_levels() {
             let (lows, highs) = (&bars.low[..until], &bars.high[..until]);
             let at = levels.next_reached(exits, is_long, lows, highs, first);
             if at < until {
-                let hit = levels.hit(is_long, exits.both_touched, self.block.seen(at))?;
+                let hit = levels.hit(is_long, exits.both_touched, self.block.seen(at));
+                let hit = hit.expect("the search stops at bars that reach a level");
                 return Some(End::Level(at, hit));
             }
         }
