@@ -1,6 +1,7 @@
-//! Where threads begin.
+//! Where threads begin, and whether they stay there.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_setaffinity};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Starts threads that begin in the same moment, each on another processor.
 ///
@@ -40,15 +41,15 @@ impl Spread {
         start()
     }
 
-    /// The caller goes to its own processor, if it was at others; it is free to move then.
+    /// The caller goes to its own processor, if it was at others. Like those that it started it is
+    /// bound there until it says that it may be [`Spread::anywhere`], or takes one of [`Seats`].
     pub(crate) fn home(mut self) {
         if self.now.is_some() {
             self.go(self.home);
-            self.anywhere.go();
         }
     }
 
-    /// What a started thread goes to first: it is free to move then.
+    /// Where a thread goes that is free to move.
     pub(crate) const fn anywhere(&self) -> Anywhere {
         self.anywhere
     }
@@ -85,20 +86,67 @@ impl Anywhere {
     }
 }
 
+/// Processors that threads stay on, where there are as many of both, until one of them is done.
+///
+/// A thread that wakes up is often put onto a processor that another one works on. One of them then
+/// waits, or moves and leaves behind what it has in the cache, and so does a worker whenever the
+/// archive's writer has something to do. At the end all are free: a processor that other programs
+/// use too should not have the last work to itself while another one has none.
+pub(crate) struct Seats {
+    anywhere: Anywhere,
+    /// Threads that are bound; `None` when all are free.
+    bound: Mutex<Option<Vec<Pid>>>,
+}
+
+impl Seats {
+    /// For so many threads, which [`Spread::start`] starts, the caller among them.
+    pub(crate) fn new(threads: usize, spread: &Spread) -> Seats {
+        let anywhere = spread.anywhere();
+        let has_one_each = threads > 1 && threads == anywhere.count();
+        let bound = Mutex::new(has_one_each.then(|| Vec::with_capacity(threads)));
+        Seats { anywhere, bound }
+    }
+
+    /// The calling thread, which is on its own processor, stays there or is free to move.
+    pub(crate) fn take(&self) {
+        match &mut *self.lock() {
+            Some(bound) => bound.push(gettid()),
+            None => self.anywhere.go(),
+        }
+    }
+
+    /// All of them are free to move from now on; a thread that took a seat says so before it ends.
+    pub(crate) fn leave(&self) {
+        for thread in self.lock().take().into_iter().flatten() {
+            let _ = sched_setaffinity(Some(thread), &self.anywhere.0);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Pid>>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+
+    /// Places of the processors that the calling thread may use.
+    fn now() -> Vec<usize> {
+        let now = Anywhere(sched_getaffinity(None).expect("known"));
+        now.processors().collect()
+    }
 
     #[test]
     fn threads_begin_apart_and_nobody_stays_bound() {
-        let now = || Anywhere(sched_getaffinity(None).expect("known"));
-        let before: Vec<usize> = now().processors().collect();
+        let before = now();
         let mut spread = Spread::new();
         let anywhere = spread.anywhere();
         let begin = move || {
-            let bound: Vec<usize> = now().processors().collect();
+            let bound = now();
             anywhere.go();
-            (bound, now().processors().collect::<Vec<_>>())
+            (bound, now())
         };
         let numbers = 1..=before.len() as u32;
         let threads: Vec<_> = numbers
@@ -106,18 +154,71 @@ mod tests {
             .collect();
         let is_bound = spread.now.is_some();
         spread.home();
-        assert_eq!(now().processors().collect::<Vec<_>>(), before);
+        let own = now();
+        anywhere.go();
+        assert_eq!(now(), before);
         let mut places = Vec::new();
         for thread in threads {
             let (bound, free) = thread.join().expect("no panic");
-            places.extend(bound);
+            places.push(bound);
             assert_eq!(free, before);
         }
         if !is_bound {
             eprintln!("skipped in part: this system binds no thread to a processor");
             return;
         }
+        assert!(places.contains(&own));
+        let mut places = places.concat();
         places.sort_unstable();
         assert_eq!(places, before);
+    }
+
+    #[test]
+    fn seats_are_kept_until_one_is_left() {
+        let before = now();
+        let mut spread = Spread::new();
+        let seats = Seats::new(before.len(), &spread);
+        let (seated, left) = (Barrier::new(before.len()), Barrier::new(before.len()));
+        let sit = |is_first: bool| {
+            seats.take();
+            let place = now();
+            seated.wait();
+            if is_first {
+                seats.leave();
+            }
+            left.wait();
+            (place, now())
+        };
+        let (is_bound, ends) = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..before.len() as u32)
+                .map(|number| spread.start(number, || scope.spawn(|| sit(false))))
+                .collect();
+            let is_bound = spread.now.is_some();
+            spread.home();
+            let mut ends = vec![sit(true)];
+            ends.extend(others.into_iter().map(|end| end.join().expect("no panic")));
+            (is_bound, ends)
+        });
+        let (places, free): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        assert!(free.iter().all(|free| *free == before));
+        if !is_bound {
+            eprintln!("skipped in part: one processor, or a system that binds no thread to it");
+            return;
+        }
+        let mut places = places.concat();
+        places.sort_unstable();
+        assert_eq!(places, before);
+    }
+
+    #[test]
+    fn fewer_threads_than_processors_have_no_seats() {
+        let before = now();
+        let spread = Spread::new();
+        for threads in [1, before.len() + 1] {
+            let seats = Seats::new(threads, &spread);
+            seats.take();
+            assert_eq!(now(), before);
+            seats.leave();
+        }
     }
 }

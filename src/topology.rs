@@ -320,12 +320,9 @@ impl Worker {
         }
     }
 
-    /// Bytes on the heap, feature columns apart.
-    pub const fn bytes(containers_max: usize) -> usize {
-        6 * 8 * QUANTUM_BARS * 2
-            + BlockFigures::BYTES
-            + LocalTimes::BYTES
-            + containers_max * size_of::<Container>()
+    /// Bytes on the heap of a worker whose containers take so many; feature columns apart.
+    pub const fn bytes(of_containers: usize) -> usize {
+        6 * 8 * QUANTUM_BARS * 2 + BlockFigures::BYTES + LocalTimes::BYTES + of_containers
     }
 
     /// The block that was driven last.
@@ -512,7 +509,7 @@ impl<S: TileSink> Wide for RunBlock<'_, S> {
         while let Some((container, others)) = rest.split_first_mut() {
             // A tile's containers do not all stay in the cache.
             if let Some(next) = others.first() {
-                kernel::prefetch(next);
+                next.prefetch();
             }
             if container.decides_later(view.bars) {
                 masks = Masks::default();

@@ -24,7 +24,7 @@ mod watch;
 mod wishes;
 
 use books::Books;
-use managed::Managed;
+use managed::Besides;
 use position::Position;
 pub use rule_features::{RuleFeature, RuleFeatures};
 pub use sink::{NoSink, PerStep, Sink, Untold};
@@ -33,6 +33,7 @@ use wishes::Wishes;
 
 use crate::execution::{Entry, ExecutionRules, ExitRules, Seen, Waiting};
 use crate::features::{Feature, FeatureColumns};
+use crate::kernel;
 use crate::market::{BarBlock, Calendar, LocalTimes};
 use crate::metrics::{BlockFigures, EquityPath};
 use crate::portfolio::{Direction, PortfolioRules, RiskRules, Sizing};
@@ -281,10 +282,8 @@ pub struct Container {
     features_sequence: u64,
     /// Entry conditions, long and short, that held on the last bar of the block before.
     entering: [bool; 2],
-    /// Whether rules besides the masks open or close its positions; looked up at every order.
-    is_managed: bool,
     watch: Watch,
-    managed: Managed,
+    managed: Besides,
 }
 
 impl Container {
@@ -315,9 +314,27 @@ impl Container {
             features_sequence: 0,
             entering: [false; 2],
             watch: Watch::new(rules.portfolio.initial_capital),
-            is_managed: rules.is_managed(),
-            managed: Managed::NONE,
+            managed: Besides::new(rules),
         }
+    }
+
+    /// Bytes that a container takes at most.
+    pub const BYTES_MAX: usize = size_of::<Container>() + Besides::BYTES;
+
+    /// Bytes that one takes under these rules.
+    pub const fn bytes(rules: &ContainerRules) -> usize {
+        if rules.is_managed() {
+            Container::BYTES_MAX
+        } else {
+            size_of::<Container>()
+        }
+    }
+
+    /// Asks for a container that lives through its block soon.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        kernel::prefetch(self);
+        self.managed.prefetch();
     }
 
     /// Goes on from what this container was when it was saved. Which columns are its own is a matter
@@ -448,7 +465,7 @@ impl Container {
         end: u64,
         sink: &mut S,
     ) {
-        if self.is_managed {
+        if self.managed.is_some() {
             if sink.only_counts_closed() && rules.is_guarded() {
                 self.run_managed(rules, masks, block, first..end, true, &mut sink.lasting());
             } else {

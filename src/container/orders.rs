@@ -83,7 +83,7 @@ impl Container {
             (side(target) as u8, 0),
             &signal,
         );
-        if self.is_managed {
+        if self.managed.is_some() {
             let why = (OrderStatus::Cancelled, Reason::Superseded);
             self.end_working(rules, (ts_ns, bar), why, sink);
         }
@@ -112,7 +112,7 @@ impl Container {
         };
         if target != 0.0 {
             // What adds to a position leaves its exits where they are.
-            let waits = if self.is_managed && !adds {
+            let waits = if self.managed.is_some() && !adds {
                 self.plan_entry(rules, block, at, target)
             } else {
                 None
@@ -245,7 +245,9 @@ impl Container {
                 }
             }
         }
-        if let Some(working) = self.managed.working.take() {
+        if self.managed.is_some()
+            && let Some(working) = self.managed.working.take()
+        {
             let payload = self.entry_payload(rules, working.order);
             let code = (OrderStatus::Expired as u8, Reason::WindowEnd as u8);
             self.books.execution.order(code.0);

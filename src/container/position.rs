@@ -101,12 +101,12 @@ impl Container {
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
         let price = EntryOrder::within_limit(sign > 0.0, price, execution.limit);
-        let exits = if self.is_managed {
+        let exits = if self.managed.is_some() {
             self.managed.plan.levels(rules.exits.anchor, price)
         } else {
             None
         };
-        let units = if self.is_managed && exits.is_none() {
+        let units = if self.managed.is_some() && exits.is_none() {
             Err(Reason::LevelUnknown)
         } else if self.is_all_in() {
             self.books.all_in_units(rules.execution.commission, price)
@@ -193,7 +193,7 @@ impl Container {
         let (trade, sign) = (position.trade, pending.target);
         let reference_price = execution.reference_price;
         let price = rules.execution.price_cost.worsen(reference_price, sign);
-        let stop = if self.is_managed {
+        let stop = if self.managed.is_some() {
             self.managed.levels.stop(sign > 0.0).0
         } else {
             f64::NAN

@@ -177,7 +177,7 @@ impl Container {
             cause = self.tell(sink, ts, bar, trade, opened, code, &payload);
         }
         self.reject_entry(&mut execution, sink);
-        if self.is_managed {
+        if self.managed.is_some() {
             let at = (execution.ts_ns, execution.bar);
             let why = (OrderStatus::Cancelled, Reason::RiskLimit);
             self.end_working(rules, at, why, sink);

@@ -351,8 +351,8 @@ impl Aggregator {
             |(read, rows)| {
                 for (record, row) in read.iter().zip(rows.iter()) {
                     totals.push(rules, record, row);
-                    moments.push(row);
                 }
+                moments.push(rows);
                 if let Some(table) = &mut table {
                     table.push(rows);
                 }

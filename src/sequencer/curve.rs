@@ -6,7 +6,7 @@
 
 use super::phase::{RunSettings, Symbol};
 use super::{Phase, Piece};
-use crate::container::{Sink, Span};
+use crate::container::{Container, Sink, Span};
 use crate::market::{BarBlock, BarsFile};
 use crate::metrics::{ExecutionFold, TradeFold};
 use crate::topology::{Job, ParameterSet, TileEnd, TileSink, Worker};
@@ -237,7 +237,7 @@ impl<L: Listener> Curve<L> {
 
     /// Bytes that it keeps, the columns of one set apart.
     pub(super) const fn bytes() -> u64 {
-        (Worker::bytes(1) + 2 * 8 * 7 * QUANTUM_BARS) as u64
+        (Worker::bytes(Container::BYTES_MAX) + 2 * 8 * 7 * QUANTUM_BARS) as u64
     }
 
     /// Appends a segment.

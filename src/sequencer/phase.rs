@@ -7,7 +7,7 @@ use super::footprint::feature_bytes;
 use super::layout::{Layout, Sets};
 use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, Piece, ResultsStorage};
-use crate::container::Span;
+use crate::container::{Container, Span};
 use crate::market::{BARS_CACHE, BarsFile};
 use crate::plan::{self, Part, Plan};
 use crate::results::{Aggregator, FoldRoom, PhaseDir};
@@ -15,7 +15,7 @@ use crate::segment::retention::{Backing, Compression, RetentionPolicy};
 use crate::segment::{
     ArchiveHandle, ArchiveOptions, ArchiveRecords, ArchiveWriter, Pool, committed, scan_records,
 };
-use crate::spread::Spread;
+use crate::spread::{Seats, Spread};
 use crate::strategy::Strategy;
 use crate::sweep::{Shard, Space};
 use crate::topology::{self, Checkpoints, Job, NoCheckpoints, ParameterSet, TileEnd, Worker};
@@ -322,7 +322,7 @@ impl PhaseRun<'_> {
                 },
                 Part {
                     name: "containers",
-                    bytes: Worker::bytes(sets_max as usize) as u64 + own,
+                    bytes: Worker::bytes(sets_max as usize * Container::bytes(rules)) as u64 + own,
                 },
                 Part {
                     name: POOLS,
@@ -745,16 +745,18 @@ fn run_workers(
 ) -> Result<()> {
     let settings = run.settings;
     let next = AtomicU64::new(0);
+    let mut spread = Spread::new();
+    let seats = Seats::new(run.plan.workers as usize, &spread);
     let work = |worker| {
+        seats.take();
         let ended = run_worker(run, manifest, worker, &next, done, archive, table, kept);
         if ended.is_err() {
             // The others need not go on: the run fails.
             next.store(u64::MAX / 2, Ordering::Relaxed);
         }
+        seats.leave();
         ended
     };
-    let mut spread = Spread::new();
-    let anywhere = spread.anywhere();
     let outcomes: Vec<Result<TileEnd>> = crossbeam::thread::scope(|scope| {
         let work = &work;
         // This thread is the first worker: it need not wait for its turn on a processor.
@@ -765,10 +767,7 @@ fn run_workers(
                         .builder()
                         .name(format!("worker-{worker}"))
                         .stack_size(plan::STACK_BYTES as usize)
-                        .spawn(move |_| {
-                            anywhere.go();
-                            work(worker)
-                        })
+                        .spawn(move |_| work(worker))
                 };
                 let started = spread.start(worker, start);
                 started.map_err(Error::io("start a worker for", &settings.pools))
@@ -836,7 +835,9 @@ fn run_worker(
             (PathBuf::from("/dev/shm").join(name), true)
         }
     };
-    lengthen_heap(run);
+    if worker > 0 {
+        lengthen_heap(run);
+    }
     let pool = Pool::create(
         &path,
         worker,
@@ -925,7 +926,8 @@ fn run_worker(
 ///
 /// It makes the heap of a thread longer by what is asked of it, mostly a page or two at a time, and
 /// each is a call: a hundred for a tile. A length that the heap had before costs none, and what is
-/// not touched takes no memory.
+/// not touched takes no memory. The heap of the thread that the program began with, the first
+/// worker, is another one: it grows by more at a time, and forgets a length that it had.
 fn lengthen_heap(run: &PhaseRun<'_>) {
     /// What is larger lies in a mapping of its own.
     const PART_BYTES: u64 = 120 << 10;
