@@ -211,11 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn fewer_threads_than_processors_have_no_seats() {
+    fn fewer_threads_than_processors_or_more_have_no_seats() {
         let before = now();
-        let spread = Spread::new();
         for threads in [1, before.len() + 1] {
+            let mut spread = Spread::new();
             let seats = Seats::new(threads, &spread);
+            spread.go(spread.home);
             seats.take();
             assert_eq!(now(), before);
             seats.leave();

@@ -7,7 +7,7 @@
 //! Order within bar i: orders decided on the close of bar i - 1 fill; exits are tested; equity is
 //! marked at the close; the strategy decides.
 //!
-//! Longer than other files by a line: the rules that all parts of a container look at stand here.
+//! Longer than other files by a few lines: the rules that all parts of a container look at stand here.
 
 mod books;
 mod entries;
