@@ -1,18 +1,23 @@
 //! The loops that touch every bar: comparing columns into masks, means of windows, returns of spans.
 //!
-//! One build runs on any processor: where AVX2 is there a loop is run with it, elsewhere in its
-//! portable form. Both do the same operations on the same values in the same order, without fused
-//! multiply-add, so that both give the same bits for every input, NaN and infinities counted; tests
-//! hold them equal.
+//! One build runs on any processor: where AVX2 is there a loop is run with it, or with AVX-512 where
+//! that is there and gains something, elsewhere in its portable form. All do the same operations on
+//! the same values in the same order, without fused multiply-add, so that all give the same bits for
+//! every input, NaN and infinities counted; tests hold them equal.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod words;
 
 use admf_formats::units::QUANTUM_BARS;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Words of a mask: one bit per bar of a quantum.
 pub const WORDS: usize = QUANTUM_BARS / 64;
@@ -110,18 +115,91 @@ impl Scale {
     }
 }
 
-/// Runs a loop with AVX2 where the processor has it.
+/// Sets of instructions that loops are compiled for, each with those before it.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Vectors {
+    /// What any processor has.
+    Any = 1,
+    /// AVX2, BMI and LZCNT.
+    Avx2,
+    /// AVX-512 as processors have it that it does not slow down: its first ones have no VBMI2.
+    Avx512,
+}
+
+impl Vectors {
+    /// All of them.
+    pub const ALL: [Vectors; 3] = [Vectors::Any, Vectors::Avx2, Vectors::Avx512];
+
+    fn of_processor() -> Vectors {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx2") && has!("bmi1") && has!("bmi2") && has!("lzcnt") {
+                let has_512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq");
+                return if has_512 && has!("avx512vl") && has!("avx512vbmi2") {
+                    Vectors::Avx512
+                } else {
+                    Vectors::Avx2
+                };
+            }
+        }
+        Vectors::Any
+    }
+}
+
+/// Those that are used; 0 before anybody asked what the processor has.
+static USED: AtomicU8 = AtomicU8::new(0);
+
+/// Has the loops use none but these, of those that the processor has: for tests, which hold them all
+/// equal.
+#[doc(hidden)]
+pub fn use_at_most(vectors: Vectors) {
+    let used = vectors.min(Vectors::of_processor());
+    USED.store(used as u8, Ordering::Relaxed);
+}
+
+/// Whether the processor has these, and they are used.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn has(vectors: Vectors) -> bool {
+    let mut used = USED.load(Ordering::Relaxed);
+    if used == 0 {
+        use_at_most(Vectors::Avx512);
+        used = USED.load(Ordering::Relaxed);
+    }
+    used >= vectors as u8
+}
+
+/// Returns from here with what the twin gives, where the processor has what it is compiled for.
+macro_rules! run_if {
+    ($vectors:expr, $module:ident::$name:ident($($argument:ident),*)) => {
+        #[cfg(target_arch = "x86_64")]
+        if has($vectors) {
+            // SAFETY: the processor has what the function requires, which was asked for right above;
+            // it requires nothing else. Without it the tests die of an illegal instruction.
+            return unsafe { $module::$name($($argument),*) };
+        }
+    };
+}
+
+/// Runs a loop with the widest vectors that the processor has and the loop gains by.
 macro_rules! dispatched {
     ($(#[$doc:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?, $wide:ident, $portable:ident) => {
         $(#[$doc])*
         #[inline]
         $visible fn $name($($argument: $type),*) $(-> $result)? {
-            #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the processor has AVX2, which was asked for right above; the function
-                // requires nothing else. Without it the tests die of an illegal instruction.
-                return unsafe { avx2::$wide($($argument),*) };
-            }
+            run_if!(Vectors::Avx2, avx2::$wide($($argument),*));
+            portable::$portable($($argument),*)
+        }
+    };
+    ($(#[$doc:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?, $wide:ident, $portable:ident, $widest:ident) => {
+        $(#[$doc])*
+        #[inline]
+        $visible fn $name($($argument: $type),*) $(-> $result)? {
+            run_if!(Vectors::Avx512, avx512::$widest($($argument),*));
+            run_if!(Vectors::Avx2, avx2::$wide($($argument),*));
             portable::$portable($($argument),*)
         }
     };
@@ -162,31 +240,26 @@ dispatched! {
 }
 dispatched! {
     /// Bits where `a > b`, as [`above`]; words whose bounds decide are not compared bar by bar.
-    pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded
+    pub fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask, above_bounded, above_bounded, above_bounded
 }
 dispatched! {
     /// Bits where `a > level`, as [`above_level`]; words whose bounds decide are not compared.
     pub fn above_level_bounded(
         a: Bounded<'_>,
         level: f64,
-    ) -> Mask, above_level_bounded, above_level_bounded
+    ) -> Mask, above_level_bounded, above_level_bounded, above_level_bounded
 }
 dispatched! {
     /// Bits where `a < level`, as [`below_level`]; words whose bounds decide are not compared.
     pub fn below_level_bounded(
         a: Bounded<'_>,
         level: f64,
-    ) -> Mask, below_level_bounded, below_level_bounded
-}
-dispatched! {
-    /// Bits where `a > b`, and those where `a < b`; a NaN on either side gives 0 in both.
-    #[cfg(test)]
-    pub fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2], sides, sides
+    ) -> Mask, below_level_bounded, below_level_bounded, below_level_bounded
 }
 dispatched! {
     /// Bits where `a` crosses above `b`, and those where it crosses below: from strictly the one side
     /// to strictly the other. `before` are the values of both on the bar before the first.
-    pub fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2], crosses, crosses
+    pub fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2], crosses, crosses, crosses
 }
 dispatched! {
     /// Least figures of runs twice as long as those of `runs`, which are `length` long and begin
@@ -228,7 +301,7 @@ dispatched! {
     /// Sums of the returns `e[k + 1] / e[k] - 1` of the equity curve `cash + units * close[k]`, of
     /// their squares and of the squares of the negative ones: return k goes into lane
     /// k % [`LANES`], and the lanes are added in order.
-    pub fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3], return_sums, return_sums
+    pub fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3], return_sums, return_sums, return_sums
 }
 dispatched! {
     /// The first bar from `from` on whose equity `cash + units * close` is above `peak`, or not
@@ -240,7 +313,7 @@ dispatched! {
         cash: f64,
         peak: f64,
         floor: f64,
-    ) -> usize, next_extreme, next_extreme
+    ) -> usize, next_extreme, next_extreme, next_extreme
 }
 
 dispatched! {
@@ -252,7 +325,7 @@ dispatched! {
         from: usize,
         below: f64,
         above: f64,
-    ) -> usize, next_outside, next_outside
+    ) -> usize, next_outside, next_outside, next_outside
 }
 
 dispatched! {
@@ -324,8 +397,8 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - b_part)) + (b - b_part))
 }
 
-/// Work that is compiled twice: for any processor, and with what most of today's have besides. Both
-/// do the same operations in the same order, as all loops here.
+/// Work that is compiled for each of [`Vectors`], which do the same operations in the same order, as
+/// all loops here.
 pub trait Wide {
     /// What comes out.
     type Output;
@@ -337,16 +410,8 @@ pub trait Wide {
 /// Does the work as it is compiled for this processor.
 #[inline]
 pub fn run_wide<W: Wide>(work: W) -> W::Output {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("bmi1")
-        && std::arch::is_x86_feature_detected!("bmi2")
-        && std::arch::is_x86_feature_detected!("lzcnt")
-    {
-        // SAFETY: the processor has what the function requires, which was asked for right above.
-        // Without it the tests of the engine die of an illegal instruction.
-        return unsafe { avx2::run(work) };
-    }
+    run_if!(Vectors::Avx512, avx512::run(work));
+    run_if!(Vectors::Avx2, avx2::run(work));
     work.run()
 }
 

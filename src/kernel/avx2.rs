@@ -3,6 +3,7 @@
 //! Longer than other files: the loops share how vectors are loaded, packed and turned.
 
 use super::portable::SUMS;
+use super::words::{Decided, decided_or};
 use super::{
     Bounded, Bounds, Four, LANES, Mask, QUANTUM_BARS, Quantum, Recursion, Scale, Short, WORDS,
     Wide, portable,
@@ -145,21 +146,6 @@ fn decided<const ORDER: i32>(a: &[f64; WORDS], b: &[f64; WORDS]) -> u64 {
     words
 }
 
-/// All bits of the words where all are set, none of those where none is, and of the others those
-/// that are compared.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn decided_or(all: u64, none: u64, compared: impl Fn(usize) -> u64) -> Mask {
-    let mut mask: Mask = std::array::from_fn(|word| (all >> word & 1).wrapping_neg());
-    let mut open = !(all | none) & ((1 << WORDS) - 1);
-    while open != 0 {
-        let word = open.trailing_zeros() as usize % WORDS;
-        open &= open - 1;
-        mask[word] = compared(word);
-    }
-    mask
-}
-
 #[target_feature(enable = "avx2")]
 pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
     let all = decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
@@ -194,91 +180,25 @@ pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
-    let decided = Decided::of(a, b);
-    match (a.short, b.short) {
-        (Short::Scaled(short_a), Short::Scaled(short_b)) => {
-            decided.or_sides(a, b, |word| scaled_word(short_a, short_b, word))
-        }
-        (Short::Single(short_a), Short::Single(short_b)) => {
-            decided.or_sides(a, b, |word| near_word(short_a, short_b, word))
-        }
-        _ => decided.or_sides(a, b, |_| None),
-    }
-}
-
-#[target_feature(enable = "avx2")]
 pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2] {
-    let decided = Decided::of(a, b);
-    if decided.is_never_crossed(before) {
-        return [[0; WORDS]; 2];
-    }
-    if decided.has_few_open() {
-        let [over, under] = sides(a, b);
-        return portable::crossed(before, |word| [over[word], under[word]]);
-    }
+    let decided = decided_sides(a, b);
     match (a.short, b.short) {
-        (Short::Scaled(short_a), Short::Scaled(short_b)) => portable::crossed(before, |word| {
+        (Short::Scaled(short_a), Short::Scaled(short_b)) => decided.crosses(before, |word| {
             sides_of(a, b, word, scaled_word(short_a, short_b, word))
         }),
-        (Short::Single(short_a), Short::Single(short_b)) => portable::crossed(before, |word| {
+        (Short::Single(short_a), Short::Single(short_b)) => decided.crosses(before, |word| {
             sides_of(a, b, word, near_word(short_a, short_b, word))
         }),
-        _ => portable::crossed(before, |word| exact_sides_of(a.values, b.values, word)),
+        _ => decided.crosses(before, |word| exact_sides_of(a.values, b.values, word)),
     }
 }
 
-/// One bit per word of a mask.
-const ALL_WORDS: u64 = (1 << WORDS) - 1;
-
-/// Words whose bounds say that one column is above or below the other, a bit each.
-#[derive(Clone, Copy)]
-struct Decided {
-    above: u64,
-    below: u64,
-}
-
-impl Decided {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn of(a: Bounded<'_>, b: Bounded<'_>) -> Decided {
-        Decided {
-            above: decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high),
-            below: decided::<_CMP_LT_OQ>(&a.bounds.high, &b.bounds.low),
-        }
-    }
-
-    /// Whether one of them is above the other all the time; `before` as of [`crosses`].
-    #[inline]
-    fn is_never_crossed(self, [a, b]: [f64; 2]) -> bool {
-        (self.above == ALL_WORDS && a > b) || (self.below == ALL_WORDS && a < b)
-    }
-
-    /// Lines that are far from each other are so for most of a block. Where they are not, asking for
-    /// each word whether it is decided costs more than it saves.
-    #[inline]
-    const fn has_few_open(self) -> bool {
-        (!(self.above | self.below) & ALL_WORDS).count_ones() <= 2
-    }
-
-    /// [`sides`] of these words and of those that are compared, whose bits `by_short` gives.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn or_sides(
-        self,
-        a: Bounded<'_>,
-        b: Bounded<'_>,
-        by_short: impl Fn(usize) -> Option<u64>,
-    ) -> [Mask; 2] {
-        let mut sides = [self.above, self.below]
-            .map(|words| std::array::from_fn(|word| (words >> word & 1).wrapping_neg()));
-        let mut open = !(self.above | self.below) & ALL_WORDS;
-        while open != 0 {
-            let word = open.trailing_zeros() as usize % WORDS;
-            open &= open - 1;
-            [sides[0][word], sides[1][word]] = sides_of(a, b, word, by_short(word));
-        }
-        sides
+#[inline]
+#[target_feature(enable = "avx2")]
+fn decided_sides(a: Bounded<'_>, b: Bounded<'_>) -> Decided {
+    Decided {
+        above: decided::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high),
+        below: decided::<_CMP_LT_OQ>(&a.bounds.high, &b.bounds.low),
     }
 }
 
@@ -827,6 +747,14 @@ pub(super) fn return_sums(closes: &[f64], units: f64, cash: f64) -> [f64; 3] {
             add(half, load(&earlier[half]), load(&later[half]), counts);
         }
     }
+    lanes_in_order(sums)
+}
+
+/// The lanes of three sums added in order, each sum in its halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn lanes_in_order(sums: [[__m256d; 2]; 3]) -> [f64; 3] {
+    let zero = _mm256_setzero_pd();
     // One lane of each sum after another, the three sums side by side.
     let mut total = zero;
     let [changes, squares, downs] = sums;

@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const VALUES: [f64; 9] = [
     f64::NAN,
@@ -21,6 +22,28 @@ fn check(a: &[f64; QUANTUM_BARS], b: &[f64; QUANTUM_BARS], mask: &Mask) {
         let bit = mask[bar / 64] >> (bar % 64) & 1 == 1;
         assert_eq!(bit, a[bar] > b[bar], "bar {bar}: {} > {}", a[bar], b[bar]);
     }
+}
+
+/// Has the loops use these while it lives. One test at a time: they are the same for all threads.
+struct Using(#[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+
+impl Using {
+    fn at_most(vectors: Vectors) -> Using {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        use_at_most(vectors);
+        Using(one)
+    }
+}
+
+impl Drop for Using {
+    fn drop(&mut self) {
+        use_at_most(Vectors::Avx512);
+    }
+}
+
+fn any_vectors() -> impl Strategy<Value = Vectors> {
+    prop::sample::select(&Vectors::ALL[..])
 }
 
 fn bits(values: &[f64]) -> Vec<u64> {
@@ -50,7 +73,9 @@ proptest! {
         noise in prop::collection::vec((0..8_u8, 0..8_u8), QUANTUM_BARS),
         unit in prop::sample::select(vec![1e-9, 1e-3, 0.3]),
         before in prop::array::uniform2(-1.0..12.0_f64),
+        vectors in any_vectors(),
     ) {
+        let _using = Using::at_most(vectors);
         let line = |which: usize| -> [f64; QUANTUM_BARS] {
             std::array::from_fn(|bar| {
                 let noise = if which == 0 { noise[bar].0 } else { noise[bar].1 };
@@ -82,9 +107,6 @@ proptest! {
             };
             for a in forms(0) {
                 for b in forms(1) {
-                    let [over, under] = sides(a, b);
-                    check(a.values, b.values, &over);
-                    check(b.values, a.values, &under);
                     check(a.values, b.values, &above_bounded(a, b));
                     check_crosses(a, b, before)?;
                     check_crosses(b, a, before)?;
@@ -94,7 +116,8 @@ proptest! {
     }
 
     #[test]
-    fn the_words_of_a_mask_that_have_bits(mask in prop::array::uniform8(prop::sample::select(vec![0, 1, 1 << 63, u64::MAX]))) {
+    fn the_words_of_a_mask_that_have_bits(mask in prop::array::uniform8(prop::sample::select(vec![0, 1, 1 << 63, u64::MAX])), vectors in any_vectors()) {
+        let _using = Using::at_most(vectors);
         let filled = filled_words(&mask);
         prop_assert_eq!(filled, portable::filled_words(&mask));
         for (word, bits) in mask.iter().enumerate() {
@@ -109,7 +132,9 @@ proptest! {
     fn every_path_compares_as_one_comparison_at_a_time(
         pairs in prop::collection::vec((0..9_usize, 0..9_usize, -2.0..2.0_f64, any::<bool>()), QUANTUM_BARS),
         level in 0..9_usize,
+        vectors in any_vectors(),
     ) {
+        let _using = Using::at_most(vectors);
         let column = |which: fn(&(usize, usize, f64, bool)) -> f64| -> Box<[f64; QUANTUM_BARS]> {
             Box::new(std::array::from_fn(|bar| which(&pairs[bar])))
         };
@@ -159,10 +184,6 @@ proptest! {
                         let short = parts.map_or(Short::Single(near), Short::Scaled);
                         Bounded { values, short, bounds }
                     });
-                    let [over, under] = sides(a, b);
-                    check(a.values, b.values, &over);
-                    check(b.values, a.values, &under);
-                    prop_assert_eq!([over, under], portable::sides(a, b));
                     check_crosses(a, b, [VALUES[level], 0.5])?;
                     check(a.values, b.values, &above_bounded(a, b));
                     check(a.values, b.values, &portable::above_bounded(a, b));
@@ -193,7 +214,9 @@ proptest! {
         values in prop::collection::vec(1e-3..1e6_f64, 0..=QUANTUM_BARS),
         units in -1e3..1e3_f64,
         cash in -1e6..1e6_f64,
+        vectors in any_vectors(),
     ) {
+        let _using = Using::at_most(vectors);
         prop_assert_eq!(
             bits(&return_sums(&values, units, cash)),
             bits(&portable::return_sums(&values, units, cash))
@@ -274,7 +297,9 @@ proptest! {
         first in 0..60_usize,
         groups in 1..3_usize,
         is_still in any::<bool>(),
+        vectors in any_vectors(),
     ) {
+        let _using = Using::at_most(vectors);
         // Without moves, and with them in one direction only, strengths are special.
         let still: Vec<f64> = closes.iter().map(|close| close.floor()).collect();
         let closes = if is_still { still } else { closes };
@@ -332,7 +357,9 @@ proptest! {
     fn every_path_pairs_as_one_operation_at_a_time(
         pairs in prop::collection::vec((-2.0..2.0_f64, -2.0..2.0_f64), 0..70),
         width in -3.0..3.0_f64,
+        vectors in any_vectors(),
     ) {
+        let _using = Using::at_most(vectors);
         let (a, b): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
         type Loop<'a> = &'a dyn Fn(&mut [f64]);
         let check = |loops: [Loop<'_>; 2], by_hand: &dyn Fn(f64, f64) -> f64| {
@@ -351,7 +378,8 @@ proptest! {
 
     /// The lanes are part of every reported figure.
     #[test]
-    fn returns_are_added_in_lanes_of_eight(values in prop::collection::vec(1.0..9.0_f64, 2..40)) {
+    fn returns_are_added_in_lanes_of_eight(values in prop::collection::vec(1.0..9.0_f64, 2..40), vectors in any_vectors()) {
+        let _using = Using::at_most(vectors);
         let mut lanes = [[0.0; LANES]; 3];
         for (k, pair) in values.windows(2).enumerate() {
             let change = pair[1] / pair[0] - 1.0;
