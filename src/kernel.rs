@@ -215,11 +215,11 @@ dispatched! {
 }
 dispatched! {
     /// Bits where `a > level`; a NaN on either side gives 0.
-    pub fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, above_level, above_level
+    pub fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, above_level, above_level, above_level
 }
 dispatched! {
     /// Bits where `a < level`; a NaN on either side gives 0.
-    pub fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, below_level, below_level
+    pub fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask, below_level, below_level, below_level
 }
 dispatched! {
     /// Lowest and highest value of each word of bars; NaN, both, where one of its values is.
@@ -257,9 +257,14 @@ dispatched! {
     ) -> Mask, below_level_bounded, below_level_bounded, below_level_bounded
 }
 dispatched! {
-    /// Bits where `a` crosses above `b`, and those where it crosses below: from strictly the one side
-    /// to strictly the other. `before` are the values of both on the bar before the first.
-    pub fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2], crosses, crosses, crosses
+    /// Writes the bits where `a` crosses above `b`, and those where it crosses below: from strictly the
+    /// one side to strictly the other. `before` are the values of both on the bar before the first.
+    pub fn crosses(
+        a: Bounded<'_>,
+        b: Bounded<'_>,
+        before: [f64; 2],
+        into: [&mut Mask; 2],
+    ), crosses, crosses, crosses
 }
 dispatched! {
     /// Least figures of runs twice as long as those of `runs`, which are `length` long and begin

@@ -508,8 +508,11 @@ impl<S: TileSink> Wide for RunBlock<'_, S> {
         let mut place = 0;
         while let Some((container, others)) = rest.split_first_mut() {
             // A tile's containers do not all stay in the cache.
+            if let Some(after) = others.get(1) {
+                after.prefetch();
+            }
             if let Some(next) = others.first() {
-                next.prefetch();
+                view.features.prefetch([next.columns[0], next.columns[1]]);
             }
             if container.decides_later(view.bars) {
                 masks = Masks::default();

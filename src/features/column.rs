@@ -10,6 +10,8 @@ const LEAD: usize = 8;
 #[derive(Clone, Debug)]
 pub struct Column {
     bounds: Bounds,
+    /// The value of the bar before the block, which its list has too.
+    before: f64,
     /// In what its values are there again for this block.
     form: Form,
     /// In one piece: a heap that grows by a page or two at a time asks the system each time.
@@ -47,6 +49,7 @@ impl Column {
                 low: [f64::NAN; WORDS],
                 high: [f64::NAN; WORDS],
             },
+            before: f64::NAN,
             form: Form::Bare,
             lists: Box::new(Lists {
                 values: [f64::NAN; LEAD + QUANTUM_BARS],
@@ -56,11 +59,11 @@ impl Column {
         }
     }
 
-    /// Bits where this column crosses above another, and those where it crosses below.
+    /// Writes the bits where this column crosses above another, and those where it crosses below.
     #[inline(always)]
-    pub fn crosses(&self, other: &Column) -> [Mask; 2] {
-        let before = [self.with_before()[0], other.with_before()[0]];
-        kernel::crosses(self.bounded(), other.bounded(), before)
+    pub fn crosses(&self, other: &Column, into: [&mut Mask; 2]) {
+        let before = [self.before, other.before];
+        kernel::crosses(self.bounded(), other.bounded(), before, into);
     }
 
     /// Bits where this column is above another.
@@ -133,7 +136,8 @@ impl Column {
 
     /// Takes a block: its last value becomes the one before.
     pub(super) fn shift(&mut self) {
-        self.lists.values[LEAD - 1] = self.last();
+        self.before = self.last();
+        self.lists.values[LEAD - 1] = self.before;
     }
 
     /// Values of the block's bars.

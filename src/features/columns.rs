@@ -352,12 +352,22 @@ impl FeatureColumns {
         &self.columns[usize::from(self.places[usize::from(index)])]
     }
 
-    /// Bits where feature `first` crosses above feature `second`, and those where it crosses below.
+    /// Asks for what comparisons of these features look at first.
     #[inline(always)]
-    pub fn crosses(&self, first: u16, second: u16) -> [Mask; 2] {
+    pub fn prefetch(&self, features: [u16; 2]) {
+        for index in features {
+            if let Some(place) = self.places.get(usize::from(index)) {
+                kernel::prefetch(&self.columns[usize::from(*place)]);
+            }
+        }
+    }
+
+    /// Writes the bits where feature `first` crosses above feature `second`, and those where it crosses below.
+    #[inline(always)]
+    pub fn crosses(&self, first: u16, second: u16, into: [&mut Mask; 2]) {
         let places = [first, second].map(|index| usize::from(self.places[usize::from(index)]));
         let columns = places.map(|place| &self.columns[place]);
-        self.crossings.get(places, columns)
+        self.crossings.get(places, columns, into);
     }
 
     /// Bits where feature `index` is above the close: compared once per block, whoever asks.

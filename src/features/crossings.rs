@@ -1,7 +1,7 @@
 //! Crosses of columns of which each crosses one other.
 
 use super::column::Column;
-use crate::kernel::Mask;
+use crate::kernel::{Mask, WORDS};
 use std::cell::Cell;
 
 /// Crosses of a block that are asked for.
@@ -54,26 +54,36 @@ impl Crossings {
             return;
         }
         if let Some(first) = earlier.get(usize::from(known.first.get())) {
-            known.crosses.set(first.crosses(column));
+            known.find(first, column);
             known.block.set(self.block);
         }
     }
 
-    /// The crosses of the columns at these places, which are these.
+    /// Writes the crosses of the columns at these places, which are these.
     #[inline(always)]
     pub(super) fn get(
         &self,
         [first, second]: [usize; 2],
         [first_column, second_column]: [&Column; 2],
-    ) -> [Mask; 2] {
+        into: [&mut Mask; 2],
+    ) {
         let Some(known) = self.known.get(second) else {
-            return first_column.crosses(second_column);
+            return first_column.crosses(second_column, into);
         };
         known.asked.set(self.block);
         let is_it = usize::from(known.first.replace(first as u16)) == first;
         if !is_it || known.block.replace(self.block) != self.block {
-            known.crosses.set(first_column.crosses(second_column));
+            known.find(first_column, second_column);
         }
-        known.crosses.get()
+        let [up, down] = into;
+        [*up, *down] = known.crosses.get();
+    }
+}
+
+impl Known {
+    fn find(&self, first: &Column, second: &Column) {
+        let [mut up, mut down] = [[0; WORDS]; 2];
+        first.crosses(second, [&mut up, &mut down]);
+        self.crosses.set([up, down]);
     }
 }

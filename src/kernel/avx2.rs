@@ -180,16 +180,18 @@ pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2] {
+pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2], into: [&mut Mask; 2]) {
     let decided = decided_sides(a, b);
     match (a.short, b.short) {
-        (Short::Scaled(short_a), Short::Scaled(short_b)) => decided.crosses(before, |word| {
+        (Short::Scaled(short_a), Short::Scaled(short_b)) => decided.crosses(before, into, |word| {
             sides_of(a, b, word, scaled_word(short_a, short_b, word))
         }),
-        (Short::Single(short_a), Short::Single(short_b)) => decided.crosses(before, |word| {
+        (Short::Single(short_a), Short::Single(short_b)) => decided.crosses(before, into, |word| {
             sides_of(a, b, word, near_word(short_a, short_b, word))
         }),
-        _ => decided.crosses(before, |word| exact_sides_of(a.values, b.values, word)),
+        _ => decided.crosses(before, into, |word| {
+            exact_sides_of(a.values, b.values, word)
+        }),
     }
 }
 

@@ -64,6 +64,18 @@ fn word_of<const ORDER: i32>(a: &[f64; 64], b: &[f64; 64]) -> u64 {
 }
 
 #[target_feature(enable = "avx512f")]
+pub(super) fn above_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+    let words = a.as_chunks().0;
+    std::array::from_fn(|word| word_of::<_CMP_GT_OQ>(&words[word], &[level; 64]))
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn below_level(a: &[f64; QUANTUM_BARS], level: f64) -> Mask {
+    let words = a.as_chunks().0;
+    std::array::from_fn(|word| word_of::<_CMP_LT_OQ>(&words[word], &[level; 64]))
+}
+
+#[target_feature(enable = "avx512f")]
 pub(super) fn above_bounded(a: Bounded<'_>, b: Bounded<'_>) -> Mask {
     let all = compared::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high);
     let none = compared::<_CMP_LE_OQ>(&a.bounds.high, &b.bounds.low);
@@ -94,20 +106,20 @@ pub(super) fn below_level_bounded(a: Bounded<'_>, level: f64) -> Mask {
 /// The values themselves are compared where there are no parts: single precision, which has half of
 /// the bytes and would have to be looked at for equal ones, gains nothing.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2] {
+pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2], into: [&mut Mask; 2]) {
     let decided = Decided {
         above: compared::<_CMP_GT_OQ>(&a.bounds.low, &b.bounds.high),
         below: compared::<_CMP_LT_OQ>(&a.bounds.high, &b.bounds.low),
     };
     let exact = |word| exact_sides_of(a.values, b.values, word);
     match (a.short, b.short) {
-        (Short::Scaled(short_a), Short::Scaled(short_b)) => {
-            decided.crosses(before, |word| match scaled_word(short_a, short_b, word) {
+        (Short::Scaled(short_a), Short::Scaled(short_b)) => decided.crosses(before, into, |word| {
+            match scaled_word(short_a, short_b, word) {
                 Some(over) => [over, !over],
                 None => exact(word),
-            })
-        }
-        _ => decided.crosses(before, exact),
+            }
+        }),
+        _ => decided.crosses(before, into, exact),
     }
 }
 

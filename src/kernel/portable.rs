@@ -92,25 +92,26 @@ pub(super) fn sides(a: Bounded<'_>, b: Bounded<'_>) -> [Mask; 2] {
     [above(a.values, b.values), above(b.values, a.values)]
 }
 
-pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> [Mask; 2] {
+pub(super) fn crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2], into: [&mut Mask; 2]) {
     let [over, under] = sides(a, b);
-    crossed(before, |word| [over[word], under[word]])
+    crossed(before, into, |word| [over[word], under[word]]);
 }
 
 /// The crosses of two columns whose sides are given word by word.
 #[inline(always)]
-pub(super) fn crossed(before: [f64; 2], sides: impl Fn(usize) -> [u64; 2]) -> [Mask; 2] {
+pub(super) fn crossed(
+    before: [f64; 2],
+    [up, down]: [&mut Mask; 2],
+    sides: impl Fn(usize) -> [u64; 2],
+) {
     let [a, b] = before;
     let [mut was_over, mut was_under] = [a > b, a < b].map(|is| u64::from(is) << 63);
-    let mut crosses = [[0; WORDS]; 2];
-    let [up, down] = &mut crosses;
     for (word, (up, down)) in up.iter_mut().zip(down).enumerate() {
         let [over, under] = sides(word);
         *up = over & (under << 1 | was_under >> 63);
         *down = under & (over << 1 | was_over >> 63);
         (was_over, was_under) = (over, under);
     }
-    crosses
 }
 
 #[inline(always)]

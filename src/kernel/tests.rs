@@ -52,8 +52,11 @@ fn bits(values: &[f64]) -> Vec<u64> {
 
 /// Crosses as two bars at a time have them.
 fn check_crosses(a: Bounded<'_>, b: Bounded<'_>, before: [f64; 2]) -> Result<(), TestCaseError> {
-    let crossed = crosses(a, b, before);
-    prop_assert_eq!(crossed, portable::crosses(a, b, before));
+    // Whatever was there before.
+    let [mut crossed, mut twin] = [[[7; WORDS]; 2]; 2];
+    crosses(a, b, before, crossed.each_mut());
+    portable::crosses(a, b, before, twin.each_mut());
+    prop_assert_eq!(crossed, twin);
     let [mut was_a, mut was_b] = before;
     for (bar, (a, b)) in a.values.iter().zip(b.values).enumerate() {
         let [up, down] = crossed.map(|mask| mask[bar / 64] >> (bar % 64) & 1 == 1);

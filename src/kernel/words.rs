@@ -59,15 +59,18 @@ impl Decided {
     pub(super) fn crosses(
         self,
         before: [f64; 2],
+        into: [&mut Mask; 2],
         compared: impl Fn(usize) -> [u64; 2],
-    ) -> [Mask; 2] {
+    ) {
         if self.is_never_crossed(before) {
-            [[0; WORDS]; 2]
+            for mask in into {
+                *mask = [0; WORDS];
+            }
         } else if self.has_few_open() {
             let [over, under] = self.sides(compared);
-            portable::crossed(before, |word| [over[word], under[word]])
+            portable::crossed(before, into, |word| [over[word], under[word]]);
         } else {
-            portable::crossed(before, compared)
+            portable::crossed(before, into, compared);
         }
     }
 

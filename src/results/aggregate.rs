@@ -167,7 +167,7 @@ pub struct FoldRoom {
 
 impl FoldRoom {
     /// Rows of a sample that is worth its name: a phase that has no more is never read twice.
-    pub const ROWS_MIN: u64 = 256;
+    pub const ROWS_MIN: u64 = 512;
 
     /// The most rows that leave a fold of so many containers within `bytes`.
     pub fn within(bytes: u64, threads: usize, containers: u64, percentiles: u64) -> FoldRoom {

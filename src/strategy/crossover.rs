@@ -5,12 +5,13 @@ use crate::features::Feature;
 use crate::portfolio::Direction;
 
 fn cross_masks(columns: &Columns<'_>, direction: Direction, masks: &mut Masks) {
-    let [up, down] = columns.crosses(0, 1);
-    if direction != Direction::ShortOnly {
-        (masks.enter_long, masks.exit_long) = (up, down);
+    if direction == Direction::ShortOnly {
+        columns.crosses(0, 1, [&mut masks.exit_short, &mut masks.enter_short]);
+        return;
     }
-    if direction != Direction::LongOnly {
-        (masks.enter_short, masks.exit_short) = (down, up);
+    columns.crosses(0, 1, [&mut masks.enter_long, &mut masks.exit_long]);
+    if direction == Direction::LongShort {
+        (masks.enter_short, masks.exit_short) = (masks.exit_long, masks.enter_long);
     }
 }
 

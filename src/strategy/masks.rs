@@ -40,6 +40,7 @@ impl Masks {
 /// with exact equality is no cross.
 #[inline]
 pub fn crosses(a: &Column, b: &Column) -> (Mask, Mask) {
-    let [up, down] = a.crosses(b);
+    let (mut up, mut down) = ([0; WORDS], [0; WORDS]);
+    a.crosses(b, [&mut up, &mut down]);
     (up, down)
 }

@@ -56,11 +56,12 @@ impl<'a> Columns<'a> {
         self.all.below_close(self.indices[which])
     }
 
-    /// Bits where feature number `first` crosses above feature number `second`, and those where it
+    /// Writes the bits where feature number `first` crosses above feature number `second`, and those where it
     /// crosses below. As [`crosses`] of the columns, but found while the columns are in the cache.
     #[inline(always)]
-    pub fn crosses(&self, first: usize, second: usize) -> [Mask; 2] {
-        self.all.crosses(self.indices[first], self.indices[second])
+    pub fn crosses(&self, first: usize, second: usize, into: [&mut Mask; 2]) {
+        let [first, second] = [first, second].map(|which| self.indices[which]);
+        self.all.crosses(first, second, into);
     }
 
     /// Closes of the bars.

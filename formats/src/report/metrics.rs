@@ -209,9 +209,10 @@ impl Metrics {
         let per_year = bars_per_year.sqrt();
         let mean = equity.return_sum / returns;
         let total_return = ratio(equity.last, equity.initial).map(|growth| growth - 1.0);
-        let annual_return = total_return
+        let log_growth = total_return.and_then(log_growth);
+        let annual_return = log_growth
             .filter(|_| returns >= 1.0)
-            .and_then(|total| annual(total, bars_per_year / returns));
+            .and_then(|log| annual(log, bars_per_year / returns));
         let years = (record.last_ts_ns - record.first_ts_ns) as f64 / YEAR_NS;
         let count = trades.trades as f64;
         let pnl = trades.pnl / count;
@@ -240,9 +241,9 @@ impl Metrics {
             peak_value: equity.peak,
             open_positions: u64::from(equity.units != 0.0),
             bars_per_year,
-            cagr: total_return
+            cagr: log_growth
                 .filter(|_| years > 0.0)
-                .and_then(|total| annual(total, 1.0 / years)),
+                .and_then(|log| annual(log, 1.0 / years)),
             years,
             volatility: deviation(returns, mean, equity.return_square_sum)
                 .and_then(|deviation| finite(deviation * per_year)),
@@ -343,13 +344,16 @@ fn deviation(count: f64, mean: f64, square_sum: f64) -> Option<f64> {
     (variance > 0.0).then(|| variance.sqrt())
 }
 
-/// Growth per year. The power is libm's in software, so that every machine gives the same bytes.
-fn annual(total_return: f64, exponent: f64) -> Option<f64> {
+/// The logarithm of what one unit grew to. It and the exponential are libm's in software, so that every
+/// machine gives the same bytes.
+fn log_growth(total_return: f64) -> Option<f64> {
     // A power of a negative number exists only where the exponent happens to be whole.
-    if total_return < -1.0 {
-        return None;
-    }
-    finite(libm::pow(1.0 + total_return, exponent) - 1.0)
+    (total_return >= -1.0).then(|| libm::log1p(total_return))
+}
+
+/// Growth per year, `(1 + total return) ^ exponent - 1`.
+fn annual(log_growth: f64, exponent: f64) -> Option<f64> {
+    finite(libm::expm1(log_growth * exponent))
 }
 
 #[cfg(test)]
