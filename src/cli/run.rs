@@ -266,6 +266,10 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         arguments.shard,
     )?;
     prepared.checkpoint_every = Some(Duration::from_secs(arguments.checkpoint_seconds));
+    // All of the settings are kept once, for run.json: a list of thousands of values has as many
+    // parts. Manifests need those of phases.
+    let own = serde_json::json!({"phases": prepared.workflow.settings["phases"]});
+    let config = std::mem::replace(&mut prepared.workflow.settings, own);
     let workflow = &prepared.workflow;
     let pools = arguments
         .results_root
@@ -278,7 +282,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let is_quiet = arguments.quiet || arguments.json;
     let identity = RunPlan {
         workflow: workflow.name.clone(),
-        config: workflow.settings.clone(),
+        config,
         data: run_data(&prepared.symbols),
         phases: workflow
             .phases
