@@ -66,12 +66,51 @@ impl TileGrid {
             sizes = fewer;
             counts = even(&mut sizes);
         }
-        TileGrid {
+        let mut grid = TileGrid {
             dimensions,
             lengths,
             sizes,
             counts,
+        };
+        // What is left under the cap by one side may fit another one.
+        let pairs =
+            (0..dimensions).flat_map(|side| (0..dimensions).map(move |other| (side, other)));
+        for (side, other) in pairs.filter(|(side, other)| side != other) {
+            let most = (4 * grid.counts[side]).min(lengths[side]);
+            let cuts = (1..=most).filter_map(|count| grid.recut((side, count), other, cap));
+            if let Some(best) = cuts.min_by_key(TileGrid::work)
+                && best.work() < grid.work()
+            {
+                grid = best;
+            }
         }
+        grid
+    }
+
+    /// The same with so many tiles on one side, and on another as few as the cap allows.
+    fn recut(&self, (side, count): (usize, u64), other: usize, cap: u64) -> Option<TileGrid> {
+        let mut grid = self.clone();
+        grid.cut(side, count);
+        grid.cut(other, grid.lengths[other]);
+        let room = (cap / grid.sets_max()).min(grid.lengths[other]);
+        (room > 0).then(|| {
+            grid.cut(other, grid.lengths[other].div_ceil(room));
+            grid
+        })
+    }
+
+    /// Cuts a side into at most so many tiles, equally long but for the last one.
+    fn cut(&mut self, side: usize, count: u64) {
+        self.sizes[side] = self.lengths[side].div_ceil(count);
+        self.counts[side] = self.lengths[side].div_ceil(self.sizes[side]);
+    }
+
+    /// What tiles do that their containers share, in columns of a tile.
+    fn work(&self) -> u64 {
+        /// Reading a block and the figures of its bars take as long as so many columns.
+        const BLOCK: u64 = 50;
+        let columns: u64 = self.sizes[..self.dimensions].iter().sum();
+        self.len().saturating_mul(BLOCK + columns)
     }
 
     /// Tiles.
@@ -123,17 +162,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn space(lengths: &[usize]) -> Space {
+        let dimension = |length: &usize| Dimension {
+            name: "x".to_owned(),
+            values: vec![0.0; *length].into(),
+        };
+        Space::new(lengths.iter().map(dimension).collect(), Vec::new()).expect("a space")
+    }
+
+    #[test]
+    fn there_are_no_more_tiles_than_the_cap_asks_for() {
+        for (lengths, tiles) in [([50, 200], 20), ([100, 400], 80), ([250, 4000], 2000)] {
+            assert_eq!(
+                TileGrid::new(&space(&lengths), 500).len(),
+                tiles,
+                "{lengths:?}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn tiles_cover_every_set_once_in_order(
             lengths in prop::collection::vec(1_usize..30, 1..=3),
             cap in 1_u64..200,
         ) {
-            let dimensions = lengths
-                .iter()
-                .map(|length| Dimension { name: "x".to_owned(), values: vec![0.0; *length].into() })
-                .collect();
-            let Ok(space) = Space::new(dimensions, Vec::new()) else { return Ok(()) };
+            let space = space(&lengths);
             let grid = TileGrid::new(&space, cap);
             prop_assert!(grid.sets_max() <= cap);
             let mut seen = Vec::new();
