@@ -152,12 +152,14 @@ pub struct ArchiveOptions {
 }
 
 impl ArchiveOptions {
-    /// Bytes of the stock of buffers, where a ring keeps at most `ring_bytes`.
-    pub const fn bytes(workers: u64, segment_bytes: u64, ring_bytes: u64) -> u64 {
+    /// Bytes of the stock of buffers, where a ring keeps at most `ring_bytes`. A single container
+    /// touches two batches and what is made of one; what is not touched takes no memory.
+    pub fn bytes(workers: u64, segment_bytes: u64, ring_bytes: u64, containers: u64) -> u64 {
         let record = size_of::<(ResultRecord, usize, Option<String>)>() as u64;
         let batch = BATCH_FRAME_BYTES as u64 + ring_bytes + BATCH_RECORDS as u64 * record;
-        let batches = BATCHES_PER_WORKER as u64 + 1;
-        workers * (BUFFERS_PER_WORKER as u64 * segment_bytes + batches * batch) + 2 * batch
+        let batches = (BATCHES_PER_WORKER as u64 + 1).min(containers + 1);
+        let own = BUFFERS_PER_WORKER as u64 * segment_bytes + batches * batch;
+        workers * own + batch * containers.min(2)
     }
 }
 

@@ -334,7 +334,7 @@ impl PhaseRun<'_> {
                 },
                 Part {
                     name: "archive buffers",
-                    bytes: ArchiveOptions::bytes(1, segment_bytes, traces.ring_bytes())
+                    bytes: ArchiveOptions::bytes(1, segment_bytes, traces.ring_bytes(), containers)
                         + traces.order_bytes(),
                 },
             ];
