@@ -72,11 +72,13 @@ impl TileGrid {
             sizes,
             counts,
         };
+        /// Cuts of a side that are tried: a space may have billions of sets, and is cut often.
+        const CUTS_MAX: u64 = 1024;
         // What is left under the cap by one side may fit another one.
         let pairs =
             (0..dimensions).flat_map(|side| (0..dimensions).map(move |other| (side, other)));
         for (side, other) in pairs.filter(|(side, other)| side != other) {
-            let most = (4 * grid.counts[side]).min(lengths[side]);
+            let most = (4 * grid.counts[side]).min(lengths[side]).min(CUTS_MAX);
             let cuts = (1..=most).filter_map(|count| grid.recut((side, count), other, cap));
             if let Some(best) = cuts.min_by_key(TileGrid::work)
                 && best.work() < grid.work()
