@@ -120,7 +120,7 @@ fn peak_of_run(file: &str, root: &Path) -> u64 {
             assert!(status.success());
             return peak;
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(std::time::Duration::from_micros(100));
     }
 }
 
@@ -156,7 +156,8 @@ fn check_memory(few: u64, many: u64) {
 
 #[test]
 fn samples_take_no_memory_each() {
-    check_memory(2_000, 20_000);
+    // So many that both workers have all they need at once.
+    check_memory(5_000, 50_000);
 }
 
 #[test]
