@@ -12,6 +12,9 @@ use serde::Serialize;
 /// that is not optimised has more code.
 pub const BASE_BYTES: u64 = (125 << 16) + if cfg!(debug_assertions) { 11 << 16 } else { 0 };
 
+/// Code of the library that reads Parquet, which is there once it was called. Measured.
+const PARQUET_BYTES: u64 = 11 << 16;
+
 /// Stack of a worker or writer thread.
 pub const STACK_BYTES: u64 = 512 << 10;
 
@@ -144,9 +147,44 @@ pub fn fit(
             show(peak),
             show(budget),
             list.join(", "),
-            show(peak)
+            show_at_least(peak)
         ),
     })
+}
+
+/// What importing data takes of a process before its phases; nothing where all is imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// The predicted peak while it lasts.
+    pub peak: u64,
+    /// What is left of it.
+    pub kept: u64,
+}
+
+impl Import {
+    /// Of a file whose reading takes so many bytes beside what every import takes: nothing for CSV.
+    pub const fn of(reading: u64) -> Import {
+        let kept = if reading == 0 { 0 } else { PARQUET_BYTES };
+        Import {
+            peak: BASE_BYTES + kept + reading,
+            kept,
+        }
+    }
+
+    /// Of several files, one after the other.
+    #[must_use]
+    pub fn and(self, other: Import) -> Import {
+        Import {
+            peak: self.peak.max(other.peak),
+            kept: self.kept.max(other.kept),
+        }
+    }
+}
+
+/// Bytes as people read them, for what must not be less.
+pub fn show_at_least(bytes: u64) -> String {
+    const TENTH: f64 = (1 << 20) as f64 / 10.0;
+    format!("{:.1} MiB", (bytes as f64 / TENTH).ceil() / 10.0)
 }
 
 /// Bytes as people read them.

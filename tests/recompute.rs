@@ -4,6 +4,7 @@
 mod random;
 
 use admf::metrics::{EquityPath, Recomputation};
+use admf::plan::Import;
 use admf::results::PhaseDir;
 use admf::segment::ArchiveReader;
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
@@ -113,6 +114,7 @@ fn archived(case: &Case, bars: &Path, root: &Path) -> (ResultRecord, ResultRecor
         symbols: &symbols,
         settings: &case.workflow.settings,
         budget: 64 << 20,
+        import: Import::default(),
         shard: None,
         checkpoint_every: None,
         tell: &|_| {},

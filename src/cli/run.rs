@@ -2,7 +2,8 @@
 
 use super::{RunArguments, progress, show, success};
 use crate::container::Span;
-use crate::market::open_or_import;
+use crate::market::{ImportMemory, open_or_import};
+use crate::plan::{self, Import};
 use crate::results::{Existing, PhaseDir, RunDir, RunPlan};
 use crate::sequencer::{
     Candidates, Drive, Outcome, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, WindowBars,
@@ -76,14 +77,26 @@ fn check_shard(workflow: &Workflow) -> Result<()> {
     }
 }
 
-fn open_symbols(workflow: &Workflow, root: &Path) -> Result<Vec<Symbol>> {
+/// The symbols, and what importing those took that had to be.
+///
+/// Errors: [`Error::Plan`] where an import does not fit, before it begins.
+fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Import)> {
     let data = &workflow.data;
+    let budget = workflow.memory_budget;
+    let mut import = Import::default();
     let open = |symbol: &crate::sequencer::SymbolData| {
         let bars = open_or_import(
             &symbol.path,
             &root.join(BARS_CACHE),
             &data.import,
             &mut |text| eprintln!("note: {text}"),
+            &mut |memory| {
+                import = import.and(Import::of(memory.bytes));
+                if import.peak > budget {
+                    return Err(does_not_fit(&symbol.path, memory, budget));
+                }
+                Ok(())
+            },
         )?;
         let first = data
             .start
@@ -105,7 +118,27 @@ fn open_symbols(workflow: &Workflow, root: &Path) -> Result<Vec<Symbol>> {
             bars_per_year,
         })
     };
-    data.symbols.iter().map(open).collect()
+    let symbols = data.symbols.iter().map(open).collect::<Result<_>>()?;
+    Ok((symbols, import))
+}
+
+fn does_not_fit(source: &Path, memory: &ImportMemory, budget: u64) -> Error {
+    let peak = Import::of(memory.bytes).peak;
+    let pages = if memory.bytes == 0 {
+        String::new()
+    } else {
+        format!(" ({} for {})", plan::show(memory.bytes), memory.what)
+    };
+    Error::Plan {
+        message: format!(
+            "{}: importing it needs {}{pages}, memory_budget is {}; raise memory_budget to at least \
+             {}, or import it before with `admf import` and give the bars file as its path",
+            source.display(),
+            plan::show(peak),
+            plan::show(budget),
+            plan::show_at_least(peak)
+        ),
+    }
 }
 
 fn threads(wanted: Option<usize>) -> Result<u64> {
@@ -161,6 +194,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
 pub(super) struct Prepared {
     pub(super) workflow: Workflow,
     pub(super) symbols: Vec<Symbol>,
+    import: Import,
     pub(super) windows: Vec<WindowBars>,
     threads: u64,
     shard: Option<Shard>,
@@ -176,7 +210,7 @@ impl Prepared {
         wanted: Option<usize>,
         shard: Option<Shard>,
     ) -> Result<Prepared> {
-        let symbols = open_symbols(&workflow, root)?;
+        let (symbols, import) = open_symbols(&workflow, root)?;
         let data = &workflow.data;
         let windows = windows(
             &workflow.sequence,
@@ -186,6 +220,7 @@ impl Prepared {
         )?;
         Ok(Prepared {
             symbols,
+            import,
             windows,
             threads: threads(wanted)?,
             shard,
@@ -206,6 +241,7 @@ impl Prepared {
             symbols: &self.symbols,
             settings: &self.workflow.settings,
             budget: self.workflow.memory_budget,
+            import: self.import,
             threads: self.threads,
             pools,
             stop: &self.stop,

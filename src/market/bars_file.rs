@@ -225,6 +225,15 @@ pub struct Bar {
 /// Files that this process has begun to write.
 static TEMPORARY_NUMBER: AtomicU64 = AtomicU64::new(0);
 
+/// A name for a file that is of use while `path` is written, and for nobody else.
+pub(super) fn temporary_beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    // The same file may be imported by several processes, and threads of each, at once.
+    let number = TEMPORARY_NUMBER.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}.{number}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
 /// Writes a bars file in one pass, in the memory of one chunk.
 ///
 /// The bars appear under their name only when [`BarsWriter::finish`] has written the header.
@@ -242,11 +251,7 @@ pub struct BarsWriter {
 impl BarsWriter {
     /// Starts a file that will be called `path`.
     pub fn create(path: &Path) -> Result<BarsWriter> {
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        // The same file may be imported by several processes, and threads of each, at once.
-        let number = TEMPORARY_NUMBER.fetch_add(1, Ordering::Relaxed);
-        name.push(format!(".{}.{number}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
+        let temporary = temporary_beside(path);
         let file = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         let mut out = BufWriter::with_capacity(1 << 16, file);
         out.write_all(&[0; HEADER_BYTES])

@@ -1,7 +1,8 @@
 //! Bars of any data file, imported once per content.
 
 use super::bars_file::{BarsFile, hex};
-use super::import::{ImportOptions, import};
+use super::heap;
+use super::import::{ImportMemory, ImportOptions, import};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -16,15 +17,17 @@ const IMPORT_VERSION: u32 = 2;
 ///
 /// A file of the cache that is damaged, or of another version, is made again.
 pub fn open_bars(source: &Path, cache: &Path, options: &ImportOptions) -> Result<BarsFile> {
-    open_or_import(source, cache, options, &mut |_| ())
+    open_or_import(source, cache, options, &mut |_| (), &mut |_| Ok(()))
 }
 
-/// As [`open_bars`]; `note` is told of a file of the cache that is made again, and why.
+/// As [`open_bars`]; `note` is told of a file of the cache that is made again, and why. Before a
+/// file is imported `admit` is asked with what that takes, and its refusal is the error.
 pub fn open_or_import(
     source: &Path,
     cache: &Path,
     options: &ImportOptions,
     note: &mut dyn FnMut(&str),
+    admit: &mut dyn FnMut(&ImportMemory) -> Result<()>,
 ) -> Result<BarsFile> {
     if BarsFile::is_bars_file(source)? {
         return BarsFile::open(source);
@@ -55,8 +58,10 @@ pub fn open_or_import(
             Err(error) => return Err(error),
         }
     }
+    admit(&ImportMemory::of(source)?)?;
     std::fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
     import(source, options, &path)?;
+    heap::give_back();
     BarsFile::open(&path)
 }
 

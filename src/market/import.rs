@@ -38,6 +38,36 @@ impl Default for ImportOptions {
     }
 }
 
+/// What reading a data file takes in memory beside what every import takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportMemory {
+    /// Bytes at once, at most.
+    pub bytes: u64,
+    /// For what; empty where it is nothing.
+    pub what: String,
+}
+
+impl ImportMemory {
+    /// Reads what a file says of itself. A CSV file takes nothing worth counting, whatever its
+    /// size; a Parquet file the largest page and dictionary of any column.
+    ///
+    /// Errors: [`Error::Data`] where the file cannot be one that [`import`] reads.
+    pub fn of(source: &Path) -> Result<ImportMemory> {
+        #[cfg(feature = "parquet")]
+        if is_parquet(source) {
+            return super::parquet_source::memory(source);
+        }
+        let _ = source;
+        Ok(ImportMemory::default())
+    }
+}
+
+fn is_parquet(source: &Path) -> bool {
+    source
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
+}
+
 /// What an import wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportSummary {
@@ -71,7 +101,7 @@ pub fn import(source: &Path, options: &ImportOptions, into: &Path) -> Result<Imp
     if options.bar_label == BarLabel::End {
         // One more pass over the file: nothing is written before it is known when bars begin.
         let mut counter = IntervalCounter::default();
-        read(source, options, &mut |_, bar| {
+        read(source, options, into, &mut |_, bar| {
             counter.push(bar.ts_ns);
             Ok(())
         })?;
@@ -87,7 +117,9 @@ pub fn import(source: &Path, options: &ImportOptions, into: &Path) -> Result<Imp
         shift_ns,
         last: None,
     };
-    read(source, options, &mut |line, bar| checked.push(line, bar))?;
+    read(source, options, into, &mut |line, bar| {
+        checked.push(line, bar)
+    })?;
     if checked.writer.bars() == 0 {
         return Err(Error::Data {
             path: source.to_path_buf(),
@@ -102,16 +134,16 @@ pub fn import(source: &Path, options: &ImportOptions, into: &Path) -> Result<Imp
 fn read(
     source: &Path,
     options: &ImportOptions,
+    into: &Path,
     each: &mut dyn FnMut(u64, Bar) -> Result<()>,
 ) -> Result<()> {
-    let is_parquet = source
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
-    if !is_parquet {
+    if !is_parquet(source) {
         return csv_source::read(source, options, each);
     }
     #[cfg(feature = "parquet")]
-    return super::parquet_source::read(source, options, each);
+    return super::parquet_source::read(source, options, into, each);
+    #[cfg(not(feature = "parquet"))]
+    let _ = into;
     #[cfg(not(feature = "parquet"))]
     Err(Error::Usage {
         message: format!(

@@ -1,29 +1,40 @@
-//! Parquet files: the same columns as CSV, read column by column in batches.
+//! Parquet files: the same columns as CSV, one column after the other, in batches.
 //!
-//! Memory: a page of each column that a bar needs, and one batch. What a time means is told by its
-//! logical type and never by its magnitude: its unit, and whether it is adjusted to UTC. Times that
-//! are not (and dates) are in the workflow's time zone, like times without an offset in CSV.
+//! Memory: the pages of one column, and one batch. A page is what the format lets read at the
+//! least, and it may be as large as its writer liked: so the columns of a row group are not read
+//! side by side but put on disk one by one, and how large the pages are is told beforehand
+//! ([`memory`]).
+//!
+//! What a time means is told by its logical type and never by its magnitude: its unit, and whether
+//! it is adjusted to UTC. Times that are not (and dates) are in the workflow's time zone, like times
+//! without an offset in CSV.
 
+mod group_columns;
+mod pages;
+
+use self::group_columns::GroupColumns;
 use super::bars_file::Bar;
 use super::columns::{Columns, TimeColumns, VALUE_NAMES};
-use super::import::ImportOptions;
+use super::import::{ImportMemory, ImportOptions};
 use super::time::TimeReader;
 use crate::{Error, Result};
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, Int96};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
+use std::fs::File;
 use std::path::Path;
 
 /// Rows that are read at once.
 const BATCH_ROWS: usize = 1024;
 
-/// Hands every row to `each` with its number, from 1.
+/// Hands every row to `each` with its number, from 1. Columns are put on disk beside `beside`.
 pub(super) fn read(
     source: &Path,
     options: &ImportOptions,
+    beside: &Path,
     each: &mut dyn FnMut(u64, Bar) -> Result<()>,
 ) -> Result<()> {
     let fail = |line: Option<u64>, message: String| Error::Data {
@@ -32,35 +43,73 @@ pub(super) fn read(
         message,
     };
     let times = TimeReader::new(&options.timezone).map_err(|message| fail(None, message))?;
-    let file = std::fs::File::open(source).map_err(Error::io("open", source))?;
-    let reader = SerializedFileReader::new(file)
-        .map_err(|error| fail(None, format!("not a Parquet file: {error}")))?;
-    let wanted = wanted(&reader).map_err(|message| fail(None, message))?;
+    let (_, reader, wanted) = open(source)?;
     let mut first_row = 1;
+    let places: Vec<usize> = wanted.iter().map(Wanted::place).collect();
     let mut batch = Batch::default();
+    let mut group_columns = GroupColumns::create(beside)?;
     for group in 0..reader.num_row_groups() {
         let group = reader
             .get_row_group(group)
             .map_err(|error| fail(Some(first_row), format!("cannot read: {error}")))?;
-        let mut columns = open(&*group, &wanted)
-            .map_err(|(column, error)| fail(Some(first_row), unreadable(column, &error)))?;
         let rows = group.metadata().num_rows().max(0) as u64;
-        let mut done = 0;
-        while done < rows {
-            let count = BATCH_ROWS.min((rows - done) as usize);
-            for (wanted, column) in wanted.iter().zip(&mut columns) {
+        for wanted in &wanted {
+            let mut column = group
+                .get_column_reader(wanted.leaf)
+                .map_err(|error| fail(Some(first_row), unreadable(&wanted.name, &error)))?;
+            for (from, count) in batches(rows) {
                 batch
-                    .fill(wanted, column, count, &times)
-                    .map_err(|(row, message)| fail(Some(first_row + done + row), message))?;
+                    .fill(wanted, &mut column, count, &times)
+                    .map_err(|(row, message)| fail(Some(first_row + from + row), message))?;
+                group_columns.write(wanted.place(), rows, from, &batch.words)?;
             }
-            for row in 0..count {
-                each(first_row + done + row as u64, batch.bar(row))?;
+        }
+        for (from, count) in batches(rows) {
+            let bars = group_columns.read(&places, rows, from, count)?;
+            for (row, bar) in bars.iter().enumerate() {
+                each(first_row + from + row as u64, *bar)?;
             }
-            done += count as u64;
         }
         first_row += rows;
     }
     Ok(())
+}
+
+/// What reading the file takes.
+///
+/// Errors: those of [`read`] that its metadata or a page's header shows.
+pub(super) fn memory(source: &Path) -> Result<ImportMemory> {
+    let (file, reader, wanted) = open(source)?;
+    pages::memory(file, reader.metadata(), &wanted).map_err(|message| Error::Data {
+        path: source.to_path_buf(),
+        line: None,
+        message,
+    })
+}
+
+type Opened = (File, SerializedFileReader<File>, Vec<Wanted>);
+
+fn open(source: &Path) -> Result<Opened> {
+    let fail = |message: String| Error::Data {
+        path: source.to_path_buf(),
+        line: None,
+        message,
+    };
+    let file = File::open(source).map_err(Error::io("open", source))?;
+    let again = file.try_clone().map_err(Error::io("open", source))?;
+    let reader = SerializedFileReader::new(again)
+        .map_err(|error| fail(format!("not a Parquet file: {error}")))?;
+    let wanted = wanted(&reader).map_err(fail)?;
+    Ok((file, reader, wanted))
+}
+
+/// First row and number of rows of each batch.
+fn batches(rows: u64) -> impl Iterator<Item = (u64, usize)> {
+    let batch = BATCH_ROWS as u64;
+    (0..rows.div_ceil(batch)).map(move |number| {
+        let from = number * batch;
+        (from, batch.min(rows - from) as usize)
+    })
 }
 
 /// A column of a bar.
@@ -72,6 +121,13 @@ struct Wanted {
     value: Option<usize>,
     meaning: Meaning,
     is_optional: bool,
+}
+
+impl Wanted {
+    /// Its place among the columns of a bar: the time is the first.
+    fn place(&self) -> usize {
+        self.value.map_or(0, |value| value + 1)
+    }
 }
 
 /// What a stored value means.
@@ -92,7 +148,7 @@ enum Meaning {
     Text,
 }
 
-fn wanted(reader: &SerializedFileReader<std::fs::File>) -> Result<Vec<Wanted>, String> {
+fn wanted(reader: &SerializedFileReader<File>) -> Result<Vec<Wanted>, String> {
     let schema = reader.metadata().file_metadata().schema_descr();
     // A column inside a group or list is none of a bar's.
     let names: Vec<&str> = schema
@@ -239,17 +295,6 @@ fn time_of(column: &ColumnDescriptor) -> Option<Meaning> {
     }
 }
 
-fn open<'a>(
-    group: &dyn RowGroupReader,
-    wanted: &'a [Wanted],
-) -> std::result::Result<Vec<ColumnReader>, (&'a str, ParquetError)> {
-    let open = |wanted: &'a Wanted| {
-        let column = group.get_column_reader(wanted.leaf);
-        column.map_err(|error| (wanted.name.as_str(), error))
-    };
-    wanted.iter().map(open).collect()
-}
-
 fn unreadable(column: &str, error: &ParquetError) -> String {
     format!("cannot read {column}: {error}")
 }
@@ -257,11 +302,11 @@ fn unreadable(column: &str, error: &ParquetError) -> String {
 /// What is wrong, and in which row of the batch.
 type Wrong = (u64, String);
 
-/// Buffers of one batch, reused for every one.
+/// Buffers of one batch of one column, reused for every one.
 #[derive(Default)]
 struct Batch {
-    times: Vec<i64>,
-    values: [Vec<f64>; 5],
+    /// What the batch comes to: times as they are, values by their bits.
+    words: Vec<u64>,
     levels: Vec<i16>,
     doubles: Vec<f64>,
     floats: Vec<f32>,
@@ -272,15 +317,6 @@ struct Batch {
 }
 
 impl Batch {
-    fn bar(&self, row: usize) -> Bar {
-        // A file without volume has an empty column.
-        let value = |value: usize| self.values[value].get(row).copied().unwrap_or(0.0);
-        Bar {
-            ts_ns: self.times[row],
-            ohlcv: [0, 1, 2, 3, 4].map(value),
-        }
-    }
-
     fn fill(
         &mut self,
         wanted: &Wanted,
@@ -289,84 +325,75 @@ impl Batch {
         times: &TimeReader,
     ) -> std::result::Result<(), Wrong> {
         let levels = &mut self.levels;
-        match wanted.value {
-            Some(value) => {
-                let Meaning::Number {
-                    divisor,
-                    is_unsigned,
-                } = wanted.meaning
-                else {
-                    unreachable!("values have the meaning of numbers");
-                };
-                let into = &mut self.values[value];
-                into.clear();
-                match column {
-                    ColumnReader::DoubleColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.doubles)?;
-                        into.extend_from_slice(&self.doubles);
-                    }
-                    ColumnReader::FloatColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.floats)?;
-                        into.extend(self.floats.iter().map(|value| f64::from(*value)));
-                    }
-                    ColumnReader::Int32ColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.integers)?;
-                        into.extend(self.integers.iter().map(|value| {
-                            let signed = f64::from(*value);
-                            let value = if is_unsigned {
-                                f64::from(*value as u32)
-                            } else {
-                                signed
-                            };
-                            value / divisor
-                        }));
-                    }
-                    ColumnReader::Int64ColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.longs)?;
-                        into.extend(self.longs.iter().map(|value| {
-                            let signed = *value as f64;
-                            let value = if is_unsigned {
-                                *value as u64 as f64
-                            } else {
-                                signed
-                            };
-                            value / divisor
-                        }));
-                    }
-                    _ => unreachable!("the meaning was taken from the physical type"),
+        let into = &mut self.words;
+        into.clear();
+        let meaning = wanted.meaning;
+        if let Meaning::Number {
+            divisor,
+            is_unsigned,
+        } = meaning
+        {
+            match column {
+                ColumnReader::DoubleColumnReader(column) => {
+                    load(column, wanted, count, levels, &mut self.doubles)?;
+                    put(into, &self.doubles, |value| *value);
                 }
-            }
-            None => {
-                self.times.clear();
-                let meaning = wanted.meaning;
-                let into = &mut self.times;
-                match column {
-                    ColumnReader::Int64ColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.longs)?;
-                        convert(into, &self.longs, |value| time_from(meaning, *value, times))?;
-                    }
-                    ColumnReader::Int32ColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.integers)?;
-                        convert(into, &self.integers, |value| {
-                            time_from(meaning, i64::from(*value), times)
-                        })?;
-                    }
-                    ColumnReader::Int96ColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.julian)?;
-                        convert(into, &self.julian, |value| times.read_local(julian(value)?))?;
-                    }
-                    ColumnReader::ByteArrayColumnReader(column) => {
-                        load(column, wanted, count, levels, &mut self.texts)?;
-                        convert(into, &self.texts, |value| {
-                            let text = value.as_utf8().map_err(|_| "not UTF-8".to_owned())?;
-                            times.read(text)
-                        })?;
-                    }
-                    _ => unreachable!("the meaning was taken from the physical type"),
+                ColumnReader::FloatColumnReader(column) => {
+                    load(column, wanted, count, levels, &mut self.floats)?;
+                    put(into, &self.floats, |value| f64::from(*value));
                 }
+                ColumnReader::Int32ColumnReader(column) => {
+                    load(column, wanted, count, levels, &mut self.integers)?;
+                    put(into, &self.integers, |value| {
+                        let signed = f64::from(*value);
+                        let value = if is_unsigned {
+                            f64::from(*value as u32)
+                        } else {
+                            signed
+                        };
+                        value / divisor
+                    });
+                }
+                ColumnReader::Int64ColumnReader(column) => {
+                    load(column, wanted, count, levels, &mut self.longs)?;
+                    put(into, &self.longs, |value| {
+                        let signed = *value as f64;
+                        let value = if is_unsigned {
+                            *value as u64 as f64
+                        } else {
+                            signed
+                        };
+                        value / divisor
+                    });
+                }
+                _ => unreachable!("the meaning was taken from the physical type"),
             }
+            return Ok(());
         }
-        Ok(())
+        match column {
+            ColumnReader::Int64ColumnReader(column) => {
+                load(column, wanted, count, levels, &mut self.longs)?;
+                put_times(into, &self.longs, |value| time_from(meaning, *value, times))
+            }
+            ColumnReader::Int32ColumnReader(column) => {
+                load(column, wanted, count, levels, &mut self.integers)?;
+                put_times(into, &self.integers, |value| {
+                    time_from(meaning, i64::from(*value), times)
+                })
+            }
+            ColumnReader::Int96ColumnReader(column) => {
+                load(column, wanted, count, levels, &mut self.julian)?;
+                put_times(into, &self.julian, |value| times.read_local(julian(value)?))
+            }
+            ColumnReader::ByteArrayColumnReader(column) => {
+                load(column, wanted, count, levels, &mut self.texts)?;
+                put_times(into, &self.texts, |value| {
+                    let text = value.as_utf8().map_err(|_| "not UTF-8".to_owned())?;
+                    times.read(text)
+                })
+            }
+            _ => unreachable!("the meaning was taken from the physical type"),
+        }
     }
 }
 
@@ -397,13 +424,18 @@ fn load<T: DataType>(
     Ok(())
 }
 
-fn convert<T>(
-    into: &mut Vec<i64>,
+fn put<T>(into: &mut Vec<u64>, from: &[T], one: impl Fn(&T) -> f64) {
+    into.extend(from.iter().map(|value| one(value).to_bits()));
+}
+
+fn put_times<T>(
+    into: &mut Vec<u64>,
     from: &[T],
     one: impl Fn(&T) -> std::result::Result<i64, String>,
 ) -> std::result::Result<(), Wrong> {
     for (row, value) in from.iter().enumerate() {
-        into.push(one(value).map_err(|message| (row as u64, format!("timestamp: {message}")))?);
+        let time = one(value).map_err(|message| (row as u64, format!("timestamp: {message}")))?;
+        into.push(time as u64);
     }
     Ok(())
 }

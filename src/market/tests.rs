@@ -152,11 +152,10 @@ fn a_damaged_file_of_the_cache_is_made_again() {
     let (source, cache) = (source(folder.path()), folder.path().join("cache"));
     let mut notes = Vec::new();
     let mut open = || {
-        open_or_import(&source, &cache, &utc(), &mut |text| {
-            notes.push(text.to_owned())
-        })
-        .expect("bars")
-        .digest()
+        let mut note = |text: &str| notes.push(text.to_owned());
+        open_or_import(&source, &cache, &utc(), &mut note, &mut |_| Ok(()))
+            .expect("bars")
+            .digest()
     };
     let digest = open();
     let file = cached(&cache);
@@ -193,7 +192,8 @@ fn threads_may_import_the_same_file_at_once() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let bars = open_or_import(&source, &cache, &utc(), &mut |text| panic!("{text}"));
+                let mut note = |text: &str| panic!("{text}");
+                let bars = open_or_import(&source, &cache, &utc(), &mut note, &mut |_| Ok(()));
                 assert_eq!(bars.expect("bars").bars(), 1300);
             });
         }
@@ -225,6 +225,8 @@ fn a_chunk_of_another_file_is_not_taken_for_this_one() {
 #[cfg(feature = "parquet")]
 mod parquet_files {
     use super::*;
+    use crate::market::ImportMemory;
+    use parquet::basic::Compression;
     use parquet::column::writer::ColumnWriter;
     use parquet::data_type::{ByteArray, Int96};
     use parquet::file::properties::WriterProperties;
@@ -243,6 +245,17 @@ mod parquet_files {
 
     /// Writes a file of one row group per slice of prices; opens, highs, lows and closes are equal.
     fn write(path: &Path, time: &str, price: &str, groups: &[(Times, Vec<Option<i64>>)]) {
+        let properties = WriterProperties::builder().build();
+        write_with(properties, path, time, price, groups);
+    }
+
+    fn write_with(
+        properties: WriterProperties,
+        path: &Path,
+        time: &str,
+        price: &str,
+        groups: &[(Times, Vec<Option<i64>>)],
+    ) {
         let names = ["open", "high", "low", "close"];
         let prices: Vec<String> = names
             .iter()
@@ -251,7 +264,7 @@ mod parquet_files {
         let schema = format!("message bars {{ {time}; {} }}", prices.concat());
         let schema = Arc::new(parse_message_type(&schema).expect("a schema"));
         let file = std::fs::File::create(path).expect("writable");
-        let properties = Arc::new(WriterProperties::builder().build());
+        let properties = Arc::new(properties);
         let mut writer = SerializedFileWriter::new(file, schema, properties).expect("a writer");
         for (times, values) in groups {
             let mut group = writer.next_row_group().expect("a row group");
@@ -505,5 +518,47 @@ mod parquet_files {
         let csv = format!("time,open,high,low,close\n{}", rows.concat());
         assert_eq!(read, imported(&csv, &utc()).expect("it is read"));
         assert_eq!(read.len(), 2525);
+    }
+
+    /// What reading a file of 4,000 bars in pages of so many rows takes, without what the file says
+    /// of itself.
+    fn memory(time: &str, times: Times, page_rows: usize, compression: Compression) -> u64 {
+        let folder = folder();
+        let path = folder.path().join("data.parquet");
+        let properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_data_page_row_count_limit(page_rows)
+            .set_write_batch_size(page_rows)
+            .set_data_page_size_limit(1 << 20)
+            .set_column_dictionary_enabled("timestamp".into(), matches!(times, Times::Text(_)));
+        let prices = (0..4_000).map(|n| Some(n % 7 + 1)).collect();
+        let float = "required float NAME;";
+        write_with(properties.build(), &path, time, float, &[(times, prices)]);
+        let memory = ImportMemory::of(&path).expect("a file that is read");
+        assert_eq!(memory.what, "pages of timestamp in row group 0");
+        let file = std::fs::File::open(&path).expect("readable");
+        let reader = parquet::file::reader::SerializedFileReader::new(file).expect("a file");
+        memory.bytes - parquet::file::reader::FileReader::metadata(&reader).memory_size() as u64
+    }
+
+    #[test]
+    fn the_largest_pages_are_counted() {
+        let longs = || Times::Int64((0..4_000).map(|n| (UTC + n) * 1000).collect());
+        let plain = Compression::UNCOMPRESSED;
+        assert_eq!(memory(MILLIS, longs(), 4_000, plain), 32_000);
+        // A page, with the one before it.
+        assert_eq!(memory(MILLIS, longs(), 1_000, plain), 16_000);
+        let snappy = memory(MILLIS, longs(), 1_000, Compression::SNAPPY);
+        assert!((17_000..24_000).contains(&snappy), "{snappy}");
+        // Texts of 20 bytes behind their length, each with what points to it; numbers of 12 bits.
+        let text = "required binary timestamp (STRING)";
+        let texts = (0..4_000).map(|n| {
+            let text = admf_formats::units::rfc3339((UTC + n) * 1_000_000_000);
+            &*text.expect("a time").leak()
+        });
+        let texts = memory(text, Times::Text(texts.collect()), 1_000, plain);
+        let dictionary = 4_000 * (24 + size_of::<ByteArray>() as u64);
+        let pages = dictionary + 2_000..dictionary + 4_000;
+        assert!(pages.contains(&texts), "{texts}");
     }
 }

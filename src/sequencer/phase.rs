@@ -9,7 +9,7 @@ use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::{Container, Span};
 use crate::market::{BARS_CACHE, BarsFile};
-use crate::plan::{self, Part, Plan};
+use crate::plan::{self, Import, Part, Plan};
 use crate::results::{Aggregator, FoldRoom, PhaseDir};
 use crate::segment::retention::{Backing, Compression, RetentionPolicy};
 use crate::segment::{
@@ -62,6 +62,8 @@ pub struct RunSettings<'a> {
     pub settings: &'a serde_json::Value,
     /// Bytes for everything.
     pub budget: u64,
+    /// What this process took to import its data.
+    pub import: Import,
     /// Workers at most.
     pub threads: u64,
     /// Where pools on disk go.
@@ -195,9 +197,16 @@ pub fn plan_phase_on<'a>(
     let Fitted {
         cap,
         workers,
-        parts,
+        mut parts,
         room,
     } = fitted?;
+    let sum = |parts: &[Part]| -> u64 { parts.iter().map(|part| part.bytes).sum() };
+    if let Some(bytes @ 1..) = settings.import.peak.checked_sub(sum(&parts)) {
+        parts.push(Part {
+            name: "import, at its peak",
+            bytes,
+        });
+    }
     let layout = Layout::new(&run.sets, cap);
     let own = run.own();
     let containers = own.end - own.start;
@@ -214,7 +223,7 @@ pub fn plan_phase_on<'a>(
     (run.tile_cap, run.room) = (cap, room);
     run.plan.workers = workers;
     run.plan.traces = phase.traces().plan(containers);
-    run.plan.peak_bytes = parts.iter().map(|part| part.bytes).sum();
+    run.plan.peak_bytes = sum(&parts);
     run.plan.parts = parts;
     let results = if run.storage == ResultsStorage::Disk {
         containers * SLOT_BYTES as u64
@@ -277,6 +286,12 @@ impl PhaseRun<'_> {
                 bytes: 2 * best + handed_over as u64,
             },
         ];
+        if settings.import.kept > 0 {
+            shared.push(Part {
+                name: "import",
+                bytes: settings.import.kept,
+            });
+        }
         if self.sequence_bytes > 0 {
             shared.push(Part {
                 name: "sequence",
