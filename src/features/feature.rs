@@ -427,6 +427,9 @@ impl Feature {
             F::IchimokuSpanB(a, shift) => 4 * n(a) + n(shift),
             F::Ultimate(a, b, c) => 2 * (n(a) + n(b) + n(c)),
             F::Own(own) => own.bytes().div_ceil(8),
+            // What they carry is the shared history's, or lies in their column.
+            F::Sma(_) | F::Ema(_) | F::Rsi(_) | F::Bollinger(..) => return 0,
+            F::Macd(..) | F::MacdSignal(..) => return 0,
             _ => 0,
         };
         STATE_BYTES + 8 * words
