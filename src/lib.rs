@@ -7,6 +7,7 @@ pub mod error;
 pub mod execution;
 pub mod failpoint;
 pub mod features;
+mod heap;
 pub mod kernel;
 pub mod market;
 pub mod metrics;

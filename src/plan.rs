@@ -15,6 +15,15 @@ pub const BASE_BYTES: u64 = (125 << 16) + if cfg!(debug_assertions) { 11 << 16 }
 /// Code of the library that reads Parquet, which is there once it was called. Measured.
 const PARQUET_BYTES: u64 = 11 << 16;
 
+/// What of the program is not touched yet while its workflow file is read. Measured.
+const AFTER_READING_BYTES: u64 = 2 << 20;
+
+/// What a value of a parameter that the workflow file lists takes while the file is read, and in the
+/// settings that are left of it. Measured.
+const LISTED_READING_BYTES: u64 = 448;
+/// See [`LISTED_READING_BYTES`].
+pub const LISTED_BYTES: u64 = 40;
+
 /// Stack of a worker or writer thread.
 pub const STACK_BYTES: u64 = 512 << 10;
 
@@ -152,29 +161,37 @@ pub fn fit(
     })
 }
 
-/// What importing data takes of a process before its phases; nothing where all is imported.
+/// What a process takes before its phases: for a long workflow file, and to import data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Import {
+pub struct Start {
     /// The predicted peak while it lasts.
     pub peak: u64,
     /// What is left of it.
     pub kept: u64,
 }
 
-impl Import {
-    /// Of a file whose reading takes so many bytes beside what every import takes: nothing for CSV.
-    pub const fn of(reading: u64) -> Import {
+impl Start {
+    /// A workflow file in which so many values of parameters are listed.
+    pub const fn of_workflow(listed: u64) -> Start {
+        Start {
+            peak: BASE_BYTES - AFTER_READING_BYTES + listed * LISTED_READING_BYTES,
+            kept: 0,
+        }
+    }
+
+    /// A data file whose reading takes so many bytes beside what every import takes: nothing for CSV.
+    pub const fn of_import(reading: u64) -> Start {
         let kept = if reading == 0 { 0 } else { PARQUET_BYTES };
-        Import {
+        Start {
             peak: BASE_BYTES + kept + reading,
             kept,
         }
     }
 
-    /// Of several files, one after the other.
+    /// One after the other.
     #[must_use]
-    pub fn and(self, other: Import) -> Import {
-        Import {
+    pub fn and(self, other: Start) -> Start {
+        Start {
             peak: self.peak.max(other.peak),
             kept: self.kept.max(other.kept),
         }

@@ -2,7 +2,7 @@
 
 use admf::container::Span;
 use admf::market::{BarsFile, synth};
-use admf::plan::Import;
+use admf::plan::Start;
 use admf::results::RunDir;
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
 use admf::workflow;
@@ -41,7 +41,7 @@ fn allocations(folder: &Path, bars: &Path, blocks: u64, lines: &str) -> usize {
         symbols: &symbols,
         settings: &workflow.settings,
         budget: workflow.memory_budget,
-        import: Import::default(),
+        start: Start::default(),
         threads: 1,
         pools: folder.join("pools"),
         stop: &stop,

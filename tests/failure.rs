@@ -2,7 +2,7 @@
 
 use admf::features::Feature;
 use admf::market::{ImportOptions, open_bars};
-use admf::plan::Import;
+use admf::plan::Start;
 use admf::portfolio::Direction;
 use admf::results::{RunDir, RunPlan};
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
@@ -68,7 +68,7 @@ fn a_panic_fails_one_container_and_no_other() {
             symbols: &symbols,
             settings: &workflow.settings,
             budget: 64 << 20,
-            import: Import::default(),
+            start: Start::default(),
             shard: None,
             checkpoint_every: None,
             tell: &|_| {},

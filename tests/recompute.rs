@@ -4,7 +4,7 @@
 mod random;
 
 use admf::metrics::{EquityPath, Recomputation};
-use admf::plan::Import;
+use admf::plan::Start;
 use admf::results::PhaseDir;
 use admf::segment::ArchiveReader;
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
@@ -114,7 +114,7 @@ fn archived(case: &Case, bars: &Path, root: &Path) -> (ResultRecord, ResultRecor
         symbols: &symbols,
         settings: &case.workflow.settings,
         budget: 64 << 20,
-        import: Import::default(),
+        start: Start::default(),
         shard: None,
         checkpoint_every: None,
         tell: &|_| {},

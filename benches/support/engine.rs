@@ -4,7 +4,7 @@ use super::grids::{Case, Rule, Size};
 use super::scalar::{self, Outcome, Series};
 use admf::container::Span;
 use admf::market::{BarBlock, BarsFile, ImportOptions, open_bars, synth};
-use admf::plan::Import;
+use admf::plan::Start;
 use admf::results::RunDir;
 use admf::segment::scan_records;
 use admf::sequencer::{RunSettings, Symbol, plan_phase, run_phase};
@@ -171,7 +171,7 @@ impl<'a> Sweep<'a> {
             symbols: &self.symbols,
             settings: &workflow.settings,
             budget: workflow.memory_budget,
-            import: Import::default(),
+            start: Start::default(),
             threads: self.threads,
             pools: self.folder.join("pools"),
             stop: &stop,

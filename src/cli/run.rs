@@ -3,7 +3,7 @@
 use super::{RunArguments, progress, show, success};
 use crate::container::Span;
 use crate::market::{ImportMemory, open_or_import};
-use crate::plan::{self, Import};
+use crate::plan::{self, Start};
 use crate::results::{Existing, PhaseDir, RunDir, RunPlan};
 use crate::sequencer::{
     Candidates, Drive, Outcome, Phase, PhaseRun, ResultsStorage, RunSettings, Symbol, WindowBars,
@@ -77,13 +77,13 @@ fn check_shard(workflow: &Workflow) -> Result<()> {
     }
 }
 
-/// The symbols, and what importing those took that had to be.
+/// The symbols, and what it took to read the workflow and to import those that had to be.
 ///
 /// Errors: [`Error::Plan`] where an import does not fit, before it begins.
-fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Import)> {
+fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Start)> {
     let data = &workflow.data;
     let budget = workflow.memory_budget;
-    let mut import = Import::default();
+    let mut start = check_listed(workflow)?;
     let open = |symbol: &crate::sequencer::SymbolData| {
         let bars = open_or_import(
             &symbol.path,
@@ -91,8 +91,8 @@ fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Import
             &data.import,
             &mut |text| eprintln!("note: {text}"),
             &mut |memory| {
-                import = import.and(Import::of(memory.bytes));
-                if import.peak > budget {
+                start = start.and(Start::of_import(memory.bytes));
+                if start.peak > budget {
                     return Err(does_not_fit(&symbol.path, memory, budget));
                 }
                 Ok(())
@@ -119,11 +119,31 @@ fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Import
         })
     };
     let symbols = data.symbols.iter().map(open).collect::<Result<_>>()?;
-    Ok((symbols, import))
+    Ok((symbols, start))
+}
+
+/// What reading the workflow took.
+///
+/// Errors: it was more than its memory budget.
+fn check_listed(workflow: &Workflow) -> Result<Start> {
+    let listed = workflow.space.listed();
+    let start = Start::of_workflow(listed);
+    if start.peak <= workflow.memory_budget {
+        return Ok(start);
+    }
+    Err(Error::Plan {
+        message: format!(
+            "reading a workflow file that lists {listed} values of parameters needs {}, memory_budget is \
+             {}; raise memory_budget to at least {}, or write them as ranges: {{min, max, step}}",
+            plan::show(start.peak),
+            plan::show(workflow.memory_budget),
+            plan::show_at_least(start.peak)
+        ),
+    })
 }
 
 fn does_not_fit(source: &Path, memory: &ImportMemory, budget: u64) -> Error {
-    let peak = Import::of(memory.bytes).peak;
+    let peak = Start::of_import(memory.bytes).peak;
     let pages = if memory.bytes == 0 {
         String::new()
     } else {
@@ -194,7 +214,7 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
 pub(super) struct Prepared {
     pub(super) workflow: Workflow,
     pub(super) symbols: Vec<Symbol>,
-    import: Import,
+    start: Start,
     pub(super) windows: Vec<WindowBars>,
     threads: u64,
     shard: Option<Shard>,
@@ -210,7 +230,7 @@ impl Prepared {
         wanted: Option<usize>,
         shard: Option<Shard>,
     ) -> Result<Prepared> {
-        let (symbols, import) = open_symbols(&workflow, root)?;
+        let (symbols, start) = open_symbols(&workflow, root)?;
         let data = &workflow.data;
         let windows = windows(
             &workflow.sequence,
@@ -220,7 +240,7 @@ impl Prepared {
         )?;
         Ok(Prepared {
             symbols,
-            import,
+            start,
             windows,
             threads: threads(wanted)?,
             shard,
@@ -241,7 +261,7 @@ impl Prepared {
             symbols: &self.symbols,
             settings: &self.workflow.settings,
             budget: self.workflow.memory_budget,
-            import: self.import,
+            start: self.start,
             threads: self.threads,
             pools,
             stop: &self.stop,

@@ -1,9 +1,8 @@
 //! Bars of any data file, imported once per content.
 
 use super::bars_file::{BarsFile, hex};
-use super::heap;
 use super::import::{ImportMemory, ImportOptions, import};
-use crate::{Error, Result};
+use crate::{Error, Result, heap};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;

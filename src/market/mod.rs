@@ -5,7 +5,6 @@ mod cache;
 mod calendar;
 mod columns;
 mod csv_source;
-mod heap;
 mod import;
 mod interval;
 mod noise;

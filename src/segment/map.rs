@@ -1,4 +1,4 @@
-//! A mapped file: with `kernel` and `market/heap`, the only unsafe code of the crate.
+//! A mapped file: with `kernel` and `heap`, the only unsafe code of the crate.
 //!
 //! The file is allocated and touched whole when it is created, so that a full disk is an error then
 //! and not a SIGBUS later; it is locked, and never shrunk or remapped while it is mapped.

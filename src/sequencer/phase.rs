@@ -9,7 +9,7 @@ use super::tile::{Finished, TileRunner, ToArchive};
 use super::{Candidates, Phase, Piece, ResultsStorage};
 use crate::container::{Container, Span};
 use crate::market::{BARS_CACHE, BarsFile};
-use crate::plan::{self, Import, Part, Plan};
+use crate::plan::{self, Part, Plan, Start};
 use crate::results::{Aggregator, FoldRoom, PhaseDir};
 use crate::segment::retention::{Backing, Compression, RetentionPolicy};
 use crate::segment::{
@@ -62,8 +62,8 @@ pub struct RunSettings<'a> {
     pub settings: &'a serde_json::Value,
     /// Bytes for everything.
     pub budget: u64,
-    /// What this process took to import its data.
-    pub import: Import,
+    /// What this process took before its phases.
+    pub start: Start,
     /// Workers at most.
     pub threads: u64,
     /// Where pools on disk go.
@@ -201,9 +201,9 @@ pub fn plan_phase_on<'a>(
         room,
     } = fitted?;
     let sum = |parts: &[Part]| -> u64 { parts.iter().map(|part| part.bytes).sum() };
-    if let Some(bytes @ 1..) = settings.import.peak.checked_sub(sum(&parts)) {
+    if let Some(bytes @ 1..) = settings.start.peak.checked_sub(sum(&parts)) {
         parts.push(Part {
-            name: "import, at its peak",
+            name: "start, at its peak",
             bytes,
         });
     }
@@ -279,17 +279,17 @@ impl PhaseRun<'_> {
         let mut shared = vec![
             Part {
                 name: "parameter space",
-                bytes: settings.space.bytes() as u64,
+                bytes: settings.space.bytes() as u64 + settings.space.listed() * plan::LISTED_BYTES,
             },
             Part {
                 name: "best containers",
                 bytes: 2 * best + handed_over as u64,
             },
         ];
-        if settings.import.kept > 0 {
+        if settings.start.kept > 0 {
             shared.push(Part {
                 name: "import",
-                bytes: settings.import.kept,
+                bytes: settings.start.kept,
             });
         }
         if self.sequence_bytes > 0 {

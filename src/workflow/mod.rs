@@ -25,7 +25,7 @@ mod tests;
 use crate::market::ImportOptions;
 use crate::sequencer::{Phase, Sequence, SymbolData};
 use crate::sweep::Space;
-use crate::{Error, Result};
+use crate::{Error, Result, heap};
 use document::Document;
 use serde_json::Value;
 use std::path::Path;
@@ -74,7 +74,9 @@ pub struct Workflow {
 /// Errors: [`Error::Io`] where it cannot be read, [`Error::Config`] for everything wrong in it.
 pub fn load(path: &Path) -> Result<Workflow> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    parse(&text, path)
+    let workflow = parse(&text, path);
+    heap::give_back();
+    workflow
 }
 
 /// Checks a workflow text; `path` names it in errors, and data files are relative to its folder.
