@@ -152,15 +152,23 @@ pub struct ArchiveOptions {
 }
 
 impl ArchiveOptions {
-    /// Bytes of the stock of buffers, where a ring keeps at most `ring_bytes`. A single container
-    /// touches two batches and what is made of one; what is not touched takes no memory.
-    pub fn bytes(workers: u64, segment_bytes: u64, ring_bytes: u64, containers: u64) -> u64 {
-        let record = size_of::<(ResultRecord, usize, Option<String>)>() as u64;
-        let batch = BATCH_FRAME_BYTES as u64 + ring_bytes + BATCH_RECORDS as u64 * record;
+    /// Bytes of a worker's stock of buffers, where a ring keeps at most `ring_bytes`. A single
+    /// container touches two batches; what is not touched takes no memory.
+    pub fn worker_bytes(segment_bytes: u64, ring_bytes: u64, containers: u64) -> u64 {
         let batches = (BATCHES_PER_WORKER as u64 + 1).min(containers + 1);
-        let own = BUFFERS_PER_WORKER as u64 * segment_bytes + batches * batch;
-        workers * own + batch * containers.min(2)
+        BUFFERS_PER_WORKER as u64 * segment_bytes + batches * batch_bytes(ring_bytes)
     }
+
+    /// Bytes of what the writer makes of batches: of the one at hand and of the one before it.
+    pub fn writer_bytes(ring_bytes: u64, containers: u64) -> u64 {
+        batch_bytes(ring_bytes) * containers.min(2)
+    }
+}
+
+/// Bytes of a batch, where a ring keeps at most `ring_bytes`.
+const fn batch_bytes(ring_bytes: u64) -> u64 {
+    let record = size_of::<(ResultRecord, usize, Option<String>)>() as u64;
+    BATCH_FRAME_BYTES as u64 + ring_bytes + BATCH_RECORDS as u64 * record
 }
 
 /// What a writer does with each committed container, as for its JSON.

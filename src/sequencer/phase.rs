@@ -286,6 +286,10 @@ impl PhaseRun<'_> {
                 bytes: 2 * best + handed_over as u64,
             },
         ];
+        shared.push(Part {
+            name: "archive writer",
+            bytes: ArchiveOptions::writer_bytes(traces.ring_bytes(), containers),
+        });
         if settings.start.kept > 0 {
             shared.push(Part {
                 name: "import",
@@ -349,8 +353,11 @@ impl PhaseRun<'_> {
                 },
                 Part {
                     name: "archive buffers",
-                    bytes: ArchiveOptions::bytes(1, segment_bytes, traces.ring_bytes(), containers)
-                        + traces.order_bytes(),
+                    bytes: ArchiveOptions::worker_bytes(
+                        segment_bytes,
+                        traces.ring_bytes(),
+                        containers,
+                    ) + traces.order_bytes(),
                 },
             ];
             if self.storage == ResultsStorage::Disk {
