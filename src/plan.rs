@@ -10,7 +10,7 @@ use serde::Serialize;
 /// The program itself: code and libraries as far as they are touched, the workflow, buffers of
 /// import and reports, what the allocator rounds up. Measured; `tests/memory.rs` holds it. A build
 /// that is not optimised has more code.
-pub const BASE_BYTES: u64 = (125 << 16) + if cfg!(debug_assertions) { 16 << 16 } else { 0 };
+pub const BASE_BYTES: u64 = (127 << 16) + if cfg!(debug_assertions) { 16 << 16 } else { 0 };
 
 /// Code of the library that reads Parquet, which is there once it was called. Measured.
 const PARQUET_BYTES: u64 = 11 << 16;
@@ -18,11 +18,14 @@ const PARQUET_BYTES: u64 = 11 << 16;
 /// What of the program is not touched yet while its workflow file is read. Measured.
 const AFTER_READING_BYTES: u64 = 2 << 20;
 
-/// What a value of a parameter that the workflow file lists takes while the file is read, and in the
-/// settings that are left of it. Measured.
-const LISTED_READING_BYTES: u64 = 448;
-/// See [`LISTED_READING_BYTES`].
-pub const LISTED_BYTES: u64 = 40;
+/// What a value of a workflow takes while its file is read, and in the settings that are left of it.
+/// Measured.
+const VALUE_READING_BYTES: u64 = 448;
+/// See [`VALUE_READING_BYTES`].
+const VALUE_BYTES: u64 = 40;
+
+/// The least that a phase takes beside the program.
+const PHASE_BYTES_MIN: u64 = 14 << 16;
 
 /// Stack of a worker or writer thread.
 pub const STACK_BYTES: u64 = 512 << 10;
@@ -161,41 +164,46 @@ pub fn fit(
     })
 }
 
-/// What a process takes before its phases: for a long workflow file, and to import data.
+/// What a process takes before its phases: to read its workflow, and to import data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// The predicted peak while it lasts.
     pub peak: u64,
-    /// What is left of it.
-    pub kept: u64,
+    settings: u64,
+    parquet: u64,
 }
 
 impl Start {
-    /// A workflow file in which so many values of parameters are listed.
-    pub const fn of_workflow(listed: u64) -> Start {
+    /// Of a workflow whose settings have so many values.
+    pub const fn of_workflow(values: u64) -> Start {
         Start {
-            peak: BASE_BYTES - AFTER_READING_BYTES + listed * LISTED_READING_BYTES,
-            kept: 0,
+            peak: BASE_BYTES - AFTER_READING_BYTES + values * VALUE_READING_BYTES,
+            settings: values * VALUE_BYTES,
+            parquet: 0,
         }
     }
 
-    /// A data file whose reading takes so many bytes beside what every import takes: nothing for CSV.
-    pub const fn of_import(reading: u64) -> Start {
-        let kept = if reading == 0 { 0 } else { PARQUET_BYTES };
-        Start {
-            peak: BASE_BYTES + kept + reading,
-            kept,
+    /// Then a data file is imported whose reading takes so many bytes beside what every import takes:
+    /// nothing for CSV. Gives the peak of that.
+    pub fn import(&mut self, reading: u64) -> u64 {
+        if reading > 0 {
+            self.parquet = PARQUET_BYTES;
         }
+        let peak = BASE_BYTES + self.kept() + reading;
+        self.peak = self.peak.max(peak);
+        peak
     }
 
-    /// One after the other.
-    #[must_use]
-    pub fn and(self, other: Start) -> Start {
-        Start {
-            peak: self.peak.max(other.peak),
-            kept: self.kept.max(other.kept),
-        }
+    /// What is left of it for the phases.
+    pub const fn kept(self) -> u64 {
+        self.settings + self.parquet
     }
+}
+
+/// Whether this peak, of what comes before the phases, is to be refused. What any phase takes is left
+/// to the plan of the phase, which knows how much is enough.
+pub const fn exceeds(peak: u64, budget: u64) -> bool {
+    peak > budget && peak > BASE_BYTES + PHASE_BYTES_MIN
 }
 
 /// Bytes as people read them, for what must not be less.

@@ -83,20 +83,14 @@ fn check_shard(workflow: &Workflow) -> Result<()> {
 fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Start)> {
     let data = &workflow.data;
     let budget = workflow.memory_budget;
-    let mut start = check_listed(workflow)?;
+    let mut start = read_start(workflow)?;
     let open = |symbol: &crate::sequencer::SymbolData| {
         let bars = open_or_import(
             &symbol.path,
             &root.join(BARS_CACHE),
             &data.import,
             &mut |text| eprintln!("note: {text}"),
-            &mut |memory| {
-                start = start.and(Start::of_import(memory.bytes));
-                if start.peak > budget {
-                    return Err(does_not_fit(&symbol.path, memory, budget));
-                }
-                Ok(())
-            },
+            &mut |memory| admit(&mut start, &symbol.path, memory, budget),
         )?;
         let first = data
             .start
@@ -125,16 +119,16 @@ fn open_symbols(workflow: &Workflow, root: &Path) -> Result<(Vec<Symbol>, Start)
 /// What reading the workflow took.
 ///
 /// Errors: it was more than its memory budget.
-fn check_listed(workflow: &Workflow) -> Result<Start> {
-    let listed = workflow.space.listed();
-    let start = Start::of_workflow(listed);
-    if start.peak <= workflow.memory_budget {
+fn read_start(workflow: &Workflow) -> Result<Start> {
+    let values = count_values(&workflow.settings);
+    let start = Start::of_workflow(values);
+    if !plan::exceeds(start.peak, workflow.memory_budget) {
         return Ok(start);
     }
     Err(Error::Plan {
         message: format!(
-            "reading a workflow file that lists {listed} values of parameters needs {}, memory_budget is \
-             {}; raise memory_budget to at least {}, or write them as ranges: {{min, max, step}}",
+            "reading a workflow of {values} values needs {}, memory_budget is {}; raise memory_budget \
+             to at least {}, or write lists as ranges: {{min, max, step}}",
             plan::show(start.peak),
             plan::show(workflow.memory_budget),
             plan::show_at_least(start.peak)
@@ -142,23 +136,34 @@ fn check_listed(workflow: &Workflow) -> Result<Start> {
     })
 }
 
-fn does_not_fit(source: &Path, memory: &ImportMemory, budget: u64) -> Error {
-    let peak = Start::of_import(memory.bytes).peak;
-    let pages = if memory.bytes == 0 {
-        String::new()
-    } else {
-        format!(" ({} for {})", plan::show(memory.bytes), memory.what)
-    };
-    Error::Plan {
+fn count_values(value: &serde_json::Value) -> u64 {
+    match value {
+        serde_json::Value::Array(items) => items.iter().map(count_values).sum(),
+        serde_json::Value::Object(map) => map.values().map(count_values).sum(),
+        _ => 1,
+    }
+}
+
+/// Adds an import to what comes before the phases.
+///
+/// Errors: it is more than the memory budget.
+fn admit(start: &mut Start, source: &Path, memory: &ImportMemory, budget: u64) -> Result<()> {
+    let peak = start.import(memory.bytes);
+    if !plan::exceeds(peak, budget) {
+        return Ok(());
+    }
+    Err(Error::Plan {
         message: format!(
-            "{}: importing it needs {}{pages}, memory_budget is {}; raise memory_budget to at least \
-             {}, or import it before with `admf import` and give the bars file as its path",
+            "{}: importing it needs {} ({} for {}), memory_budget is {}; raise memory_budget to at \
+             least {}, or import it before with `admf import` and give the bars file as its path",
             source.display(),
             plan::show(peak),
+            plan::show(memory.bytes),
+            memory.what,
             plan::show(budget),
             plan::show_at_least(peak)
         ),
-    }
+    })
 }
 
 fn threads(wanted: Option<usize>) -> Result<u64> {

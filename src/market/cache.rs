@@ -57,7 +57,7 @@ pub fn open_or_import(
             Err(error) => return Err(error),
         }
     }
-    admit(&ImportMemory::of(source)?)?;
+    ImportMemory::ask(source, admit)?;
     std::fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
     import(source, options, &path)?;
     heap::give_back();

@@ -48,17 +48,18 @@ pub struct ImportMemory {
 }
 
 impl ImportMemory {
-    /// Reads what a file says of itself. A CSV file takes nothing worth counting, whatever its
-    /// size; a Parquet file the largest page and dictionary of any column.
+    /// Asks `admit` whether there is so much, before it is taken. A CSV file takes nothing worth
+    /// counting, whatever its size; a Parquet file what it says of itself, and the largest page and
+    /// dictionary of any column.
     ///
-    /// Errors: [`Error::Data`] where the file cannot be one that [`import`] reads.
-    pub fn of(source: &Path) -> Result<ImportMemory> {
+    /// Errors: those of `admit`; [`Error::Data`] where the file cannot be one that [`import`] reads.
+    pub fn ask(source: &Path, admit: &mut dyn FnMut(&ImportMemory) -> Result<()>) -> Result<()> {
         #[cfg(feature = "parquet")]
         if is_parquet(source) {
-            return super::parquet_source::memory(source);
+            return super::parquet_source::ask(source, admit);
         }
         let _ = source;
-        Ok(ImportMemory::default())
+        admit(&ImportMemory::default())
     }
 }
 

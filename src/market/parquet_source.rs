@@ -3,7 +3,7 @@
 //! Memory: the pages of one column, and one batch. A page is what the format lets read at the
 //! least, and it may be as large as its writer liked: so the columns of a row group are not read
 //! side by side but put on disk one by one, and how large the pages are is told beforehand
-//! ([`memory`]).
+//! ([`ask`]).
 //!
 //! What a time means is told by its logical type and never by its magnitude: its unit, and whether
 //! it is adjusted to UTC. Times that are not (and dates) are in the workflow's time zone, like times
@@ -22,9 +22,12 @@ use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, Int96};
 use parquet::errors::ParquetError;
+use parquet::file::FOOTER_SIZE;
+use parquet::file::metadata::FooterTail;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Rows that are read at once.
@@ -75,16 +78,35 @@ pub(super) fn read(
     Ok(())
 }
 
-/// What reading the file takes.
+/// Asks for what reading the file takes: first for what it says of itself, by the length of that,
+/// then, when that is read, for all.
 ///
-/// Errors: those of [`read`] that its metadata or a page's header shows.
-pub(super) fn memory(source: &Path) -> Result<ImportMemory> {
+/// Errors: those of `admit`, and of [`read`] what its metadata or a page's header shows.
+pub(super) fn ask(source: &Path, admit: &mut dyn FnMut(&ImportMemory) -> Result<()>) -> Result<()> {
+    let footer = footer_bytes(source)?;
+    admit(&ImportMemory {
+        bytes: 2 * footer,
+        what: "what the file says of itself".to_owned(),
+    })?;
     let (file, reader, wanted) = open(source)?;
-    pages::memory(file, reader.metadata(), &wanted).map_err(|message| Error::Data {
+    let memory = pages::memory(file, reader.metadata(), footer, &wanted);
+    admit(&memory.map_err(|message| Error::Data {
         path: source.to_path_buf(),
         line: None,
         message,
-    })
+    })?)
+}
+
+/// Length of the metadata, before its end mark; 0 of a file that is too short for one.
+fn footer_bytes(source: &Path) -> Result<u64> {
+    let mut file = File::open(source).map_err(Error::io("open", source))?;
+    let mut end = [0; FOOTER_SIZE];
+    let read = file
+        .seek(SeekFrom::End(-(FOOTER_SIZE as i64)))
+        .and_then(|_| file.read_exact(&mut end));
+    // What is no Parquet file is told by its reader.
+    let tail = read.ok().and_then(|()| FooterTail::try_from(end).ok());
+    Ok(tail.map_or(0, |tail| tail.metadata_length() as u64))
 }
 
 type Opened = (File, SerializedFileReader<File>, Vec<Wanted>);
@@ -390,7 +412,10 @@ impl Batch {
                 put_times(into, &self.texts, |value| {
                     let text = value.as_utf8().map_err(|_| "not UTF-8".to_owned())?;
                     times.read(text)
-                })
+                })?;
+                // They keep their page.
+                self.texts.clear();
+                Ok(())
             }
             _ => unreachable!("the meaning was taken from the physical type"),
         }

@@ -534,7 +534,16 @@ mod parquet_files {
         let prices = (0..4_000).map(|n| Some(n % 7 + 1)).collect();
         let float = "required float NAME;";
         write_with(properties.build(), &path, time, float, &[(times, prices)]);
-        let memory = ImportMemory::of(&path).expect("a file that is read");
+        let mut asked = Vec::new();
+        ImportMemory::ask(&path, &mut |memory| {
+            asked.push(memory.clone());
+            Ok(())
+        })
+        .expect("a file that is read");
+        let [footer, memory] = &asked[..] else {
+            panic!("{asked:?}");
+        };
+        assert!((200..4_000).contains(&footer.bytes), "{footer:?}");
         assert_eq!(memory.what, "pages of timestamp in row group 0");
         let file = std::fs::File::open(&path).expect("readable");
         let reader = parquet::file::reader::SerializedFileReader::new(file).expect("a file");

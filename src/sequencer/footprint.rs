@@ -7,12 +7,16 @@ use crate::strategy::{FEATURES_MAX, Strategy};
 use crate::sweep::Space;
 use crate::{Result, topology};
 
+/// Tiles of samples that are looked at.
+const TILES_OF_SAMPLES: u64 = 32;
+
 /// Bytes of the columns of the worst tile of this layout.
 ///
-/// No tile is enumerated. A feature's memory grows with its parameters, so it is bounded by that at
-/// the corners of the space. Distinct features are counted for each place among a set's features
-/// apart, as if no two places shared one: so the first tile of a grid, which is a whole one, has as
-/// many as any. Samples share columns by chance alone, so nothing is counted on.
+/// Not all tiles are enumerated. A feature's memory grows with its parameters, so it is bounded by
+/// that at the corners of the space. Distinct features are counted for each place among a set's
+/// features apart, as if no two places shared one: so the first tile of a grid, which is a whole one,
+/// has as many as any. Samples share columns by chance: half the square root of a tile's sets is counted
+/// beyond the most of the first tiles, which is more than the number's deviation.
 ///
 /// Errors: at a corner the strategy asks for too many features, or for one that cannot be.
 pub(super) fn feature_bytes(
@@ -34,15 +38,32 @@ pub(super) fn feature_bytes(
     }
     let sets = layout.sets_max() as usize;
     let mut counts = [sets; FEATURES_MAX];
-    if let (Some(grid), false) = (layout.grid(), space.is_sampled()) {
-        let mut distinct: [DistinctFeatures; FEATURES_MAX] = Default::default();
-        for raw in grid.raw_sets(grid.tile(0)) {
-            let values = space.raw_values(raw);
-            for (place, feature) in topology::read_features(strategy, rules, &values)? {
-                distinct[place].place(feature);
+    if let Some(grid) = layout.grid() {
+        let (tiles, margin) = if space.is_sampled() {
+            (TILES_OF_SAMPLES, sets.isqrt() / 2 + 1)
+        } else {
+            (1, 0)
+        };
+        let mut most = [0; FEATURES_MAX];
+        for tile in 0..grid.len().min(tiles) {
+            let mut distinct: [DistinctFeatures; FEATURES_MAX] = Default::default();
+            for raw in grid.raw_sets(grid.tile(tile)) {
+                // The first tile of a grid stands for whole ones; of samples none is made up for.
+                if space.is_sampled() && !space.is_valid(raw) {
+                    continue;
+                }
+                let values = space.raw_values(raw);
+                for (place, feature) in topology::read_features(strategy, rules, &values)? {
+                    distinct[place].place(feature);
+                }
+            }
+            for (most, distinct) in most.iter_mut().zip(&distinct) {
+                *most = distinct.len().max(*most);
             }
         }
-        counts = distinct.map(|features| features.len());
+        // One that all sets share is no matter of chance.
+        let margin = |count: usize| if count > 1 { margin } else { 0 };
+        counts = most.map(|count| (count + margin(count)).min(sets));
     }
     let worst: Vec<Feature> = largest
         .into_iter()

@@ -279,21 +279,21 @@ impl PhaseRun<'_> {
         let mut shared = vec![
             Part {
                 name: "parameter space",
-                bytes: settings.space.bytes() as u64 + settings.space.listed() * plan::LISTED_BYTES,
+                bytes: settings.space.bytes() as u64,
             },
             Part {
                 name: "best containers",
                 bytes: 2 * best + handed_over as u64,
             },
+            Part {
+                name: "archive writer",
+                bytes: ArchiveOptions::writer_bytes(traces.ring_bytes(), containers),
+            },
         ];
-        shared.push(Part {
-            name: "archive writer",
-            bytes: ArchiveOptions::writer_bytes(traces.ring_bytes(), containers),
-        });
-        if settings.start.kept > 0 {
+        if settings.start.kept() > 0 {
             shared.push(Part {
-                name: "import",
-                bytes: settings.start.kept,
+                name: "workflow and import",
+                bytes: settings.start.kept(),
             });
         }
         if self.sequence_bytes > 0 {

@@ -200,21 +200,6 @@ impl Space {
         values + self.counts.len() * 8
     }
 
-    /// Values of parameters that are listed one by one.
-    pub fn listed(&self) -> u64 {
-        let bytes: usize = match &self.points {
-            Points::Grid(dimensions) => {
-                let values = dimensions.iter().map(|dimension| &dimension.values);
-                values.map(Values::bytes).sum()
-            }
-            Points::Samples(sampler) => {
-                let ranges = sampler.ranges().iter();
-                ranges.map(super::range::Range::bytes).sum()
-            }
-        };
-        (bytes / size_of::<f64>()) as u64
-    }
-
     /// Values of a raw set.
     pub fn raw_values(&self, mut raw: u64) -> [f64; PARAMETERS_MAX] {
         let dimensions = match &self.points {

@@ -26,19 +26,24 @@ const ZSTD_CONTEXT: u64 = 192 << 10;
 /// The most that a Brotli stream looks back.
 const BROTLI_WINDOW_MAX: u64 = 16 << 20;
 
-/// What the column that takes most of all takes, beside what the file says of itself.
+/// What the column that takes most of all takes, beside what the file says of itself, of which the
+/// stored form is gone by then.
 ///
 /// Errors: a header that cannot be read.
 pub(super) fn memory(
     file: File,
     metadata: &ParquetMetaData,
+    footer: u64,
     wanted: &[Wanted],
 ) -> Result<ImportMemory, String> {
     let headers = Arc::new(Headers {
         file,
         column: Mutex::default(),
     });
-    let mut largest = ImportMemory::default();
+    let mut largest = ImportMemory {
+        bytes: footer,
+        what: "what the file says of itself".to_owned(),
+    };
     for (number, group) in metadata.row_groups().iter().enumerate() {
         for wanted in wanted {
             let chunk = group.column(wanted.leaf);
