@@ -18,6 +18,9 @@ const PARQUET_BYTES: u64 = 11 << 16;
 /// What of the program is not touched yet while its workflow file is read. Measured.
 const AFTER_READING_BYTES: u64 = 2 << 20;
 
+/// What of it is not touched yet while data is imported. Measured.
+const AFTER_IMPORT_BYTES: u64 = 4 << 16;
+
 /// What a value of a workflow takes while its file is read, and in the settings that are left of it.
 /// Measured.
 const VALUE_READING_BYTES: u64 = 448;
@@ -189,7 +192,7 @@ impl Start {
         if reading > 0 {
             self.parquet = PARQUET_BYTES;
         }
-        let peak = BASE_BYTES + self.kept() + reading;
+        let peak = BASE_BYTES - AFTER_IMPORT_BYTES + self.kept() + reading;
         self.peak = self.peak.max(peak);
         peak
     }
