@@ -1,5 +1,5 @@
-//! Memory that is done with, back to the system: with `kernel` and `segment/map`, the only
-//! unsafe code of the crate.
+//! Memory that is done with, back to the system: with `kernel` and `segment/map`, the only unsafe
+//! code of the crate.
 #![allow(unsafe_code)]
 
 /// Has the allocator give back what is free.

@@ -15,8 +15,8 @@ const TILES_OF_SAMPLES: u64 = 32;
 /// Not all tiles are enumerated. A feature's memory grows with its parameters, so it is bounded by
 /// that at the corners of the space. Distinct features are counted for each place among a set's
 /// features apart, as if no two places shared one: so the first tile of a grid, which is a whole one,
-/// has as many as any. Samples share columns by chance: half the square root of a tile's sets is counted
-/// beyond the most of the first tiles, which is more than the number's deviation.
+/// has as many as any. Samples share columns by chance: half the square root of a tile's sets is
+/// counted beyond the most of the first tiles, which is more than the number's deviation.
 ///
 /// Errors: at a corner the strategy asks for too many features, or for one that cannot be.
 pub(super) fn feature_bytes(
