@@ -10,12 +10,8 @@ static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 // One test alone: another one's allocations would be counted too.
 #[test]
 fn as_many_columns_as_sets_take_what_is_counted() {
-    let of: [(&str, fn(u32) -> Feature); 3] = [
-        ("sma", Feature::Sma),
-        ("ema", Feature::Ema),
-        ("rsi", Feature::Rsi),
-    ];
-    for (name, of) in of {
+    for of in [Feature::Sma, Feature::Ema, Feature::Rsi] {
+        let name = format!("{:?}", of(10));
         let features: Vec<Feature> = (10..510).map(of).collect();
         let counted = FeatureColumns::bytes(&features);
         let region = Region::new(COUNTED);
